@@ -1,0 +1,1 @@
+"""Datasets: one a file, found where users have them, decoded once, kept as uint8 tensors."""

@@ -1,0 +1,243 @@
+"""Images as uint8 tensors on the device, and views of them.
+
+A dataset is two splits; a split is a view (indices and labels) of images that are stored once. Tasks of a stream are
+splits too, so a stream costs a few index tensors, not copies of the pixels.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any, Protocol
+
+import torch
+from torch import Tensor
+
+from cllab.data.info import DatasetInfo as DatasetInfo
+
+Transform = Callable[[Tensor], Tensor]
+"""(B, C, H, W) uint8 to (B, C, H, W) uint8, the same for every call: a permutation of pixels, a rotation."""
+
+
+class Images(Protocol):
+    """Where pixels live: a tensor on the device, a memory map, a folder that is decoded as it is read."""
+
+    @property
+    def shape(self) -> tuple[int, int, int]:
+        """(C, H, W) of every image."""
+        ...
+
+    @property
+    def nbytes(self) -> int:
+        """Bytes that all images take as uint8."""
+        ...
+
+    def __len__(self) -> int: ...
+
+    def fetch(self, index: Tensor) -> Tensor:
+        """Images `index` (B,) long, as (B, C, H, W) uint8 on the device the images were opened for."""
+        ...
+
+    def prefetch(self, index: Tensor) -> None:
+        """A hint that images `index` (B,) long are fetched soon, in this order; changes no result."""
+        ...
+
+
+@dataclass(frozen=True)
+class TensorImages:
+    """Images in one uint8 tensor (N, C, H, W), on the CPU or an accelerator."""
+
+    pixels: Tensor
+
+    @property
+    def shape(self) -> tuple[int, int, int]:
+        _, c, h, w = self.pixels.shape
+        return c, h, w
+
+    @property
+    def nbytes(self) -> int:
+        return self.pixels.numel()
+
+    def __len__(self) -> int:
+        return len(self.pixels)
+
+    def fetch(self, index: Tensor) -> Tensor:
+        return self.pixels.index_select(0, index)
+
+    def prefetch(self, index: Tensor) -> None:
+        """Nothing to do: the pixels are there."""
+
+
+@dataclass(frozen=True)
+class JoinedImages:
+    """Two image stores behind one index: 0..len(first)-1, then the second's."""
+
+    first: Images
+    second: Images
+
+    @property
+    def shape(self) -> tuple[int, int, int]:
+        return self.first.shape
+
+    @property
+    def nbytes(self) -> int:
+        return self.first.nbytes + self.second.nbytes
+
+    def __len__(self) -> int:
+        return len(self.first) + len(self.second)
+
+    def fetch(self, index: Tensor) -> Tensor:
+        n = len(self.first)
+        if index.device.type == "cpu":
+            early, late = (index < n).nonzero().flatten(), (index >= n).nonzero().flatten()
+            out = torch.empty(len(index), *self.shape, dtype=torch.uint8)
+            if len(early):
+                out.index_copy_(0, early, self.first.fetch(index[early]))
+            if len(late):
+                out.index_copy_(0, late, self.second.fetch(index[late] - n))
+            return out
+        # both stores are read for every row and one is kept: no data-dependent shape, so no host synchronisation
+        early = self.first.fetch(index.clamp(max=n - 1))
+        late = self.second.fetch((index - n).clamp(min=0))
+        return torch.where((index < n).view(-1, 1, 1, 1), early, late)
+
+    def prefetch(self, index: Tensor) -> None:
+        n = len(self.first)
+        self.first.prefetch(index.clamp(max=n - 1))
+        self.second.prefetch((index - n).clamp(min=0))
+
+
+@dataclass(frozen=True)
+class Split:
+    """Labelled images: a view of an image store.
+
+    Attributes:
+        images: the store.
+        index: (N,) long on the store's device, which images of the store.
+        labels: (N,) long, same device.
+        origin: (N,) long, the task each sample came from; None where that has no meaning.
+        transform: applied to the raw pixels of every batch, None for none.
+        ids: (N,) long, a sample's identity in the dataset; None where `index` already is that.
+    """
+
+    images: Images
+    index: Tensor
+    labels: Tensor
+    origin: Tensor | None = None
+    transform: Transform | None = None
+    ids: Tensor | None = None
+
+    def __len__(self) -> int:
+        return len(self.index)
+
+    @property
+    def shape(self) -> tuple[int, int, int]:
+        return self.images.shape
+
+    @property
+    def device(self) -> torch.device:
+        return self.index.device
+
+    def fetch(self, positions: Tensor | slice) -> Tensor:
+        """Raw pixels at `positions` of this split: (B, C, H, W) uint8."""
+        raw = self.images.fetch(self.index[positions])
+        return raw if self.transform is None else self.transform(raw)
+
+    def prefetch(self, positions: Tensor | slice) -> None:
+        """A hint that `positions` are fetched soon: images that lie in files are decoded in the meantime."""
+        self.images.prefetch(self.index[positions])
+
+    def sample_ids(self) -> Tensor:
+        """(N,) long: identity of every sample in its dataset."""
+        return self.index if self.ids is None else self.ids
+
+    def subset(self, positions: Tensor) -> Split:
+        """The samples at `positions` (M,) long, in that order."""
+
+        def take(column: Tensor | None) -> Tensor | None:
+            return None if column is None else column[positions]
+
+        return replace(
+            self,
+            index=self.index[positions],
+            labels=self.labels[positions],
+            origin=take(self.origin),
+            ids=take(self.ids),
+        )
+
+    def relabel(self, mapping: Tensor) -> Split:
+        """Labels replaced by `mapping[label]`; mapping: (K,) long."""
+        return replace(self, labels=mapping.to(self.labels.device)[self.labels])
+
+
+class SeenImages:
+    """A split's images with its transform applied, as an image store of their own."""
+
+    def __init__(self, split: Split) -> None:
+        self._split = split
+
+    @property
+    def shape(self) -> tuple[int, int, int]:
+        return self._split.shape
+
+    @property
+    def nbytes(self) -> int:
+        return len(self._split) * self._split.images.nbytes // max(1, len(self._split.images))
+
+    def __len__(self) -> int:
+        return len(self._split)
+
+    def fetch(self, index: Tensor) -> Tensor:
+        return self._split.fetch(index)
+
+    def prefetch(self, index: Tensor) -> None:
+        self._split.prefetch(index)
+
+
+def join(first: Split, second: Split) -> Split:
+    """Both splits as one, `first`'s samples before `second`'s; origins are kept where both have them."""
+
+    def opened(split: Split) -> tuple[Images, Tensor]:
+        if split.transform is None:
+            return split.images, split.index
+        return SeenImages(split), torch.arange(len(split), device=split.device)
+
+    if len(first) == 0 or len(second) == 0:
+        return second if len(first) == 0 else first
+    (early, i), (late, j) = opened(first), opened(second)
+    origin = None
+    if first.origin is not None and second.origin is not None:
+        origin = torch.cat([first.origin, second.origin])
+    same = early is late
+    return Split(
+        early if same else JoinedImages(early, late),
+        torch.cat([i, j if same else j + len(early)]),
+        torch.cat([first.labels, second.labels]),
+        origin,
+        None,
+        torch.cat([first.sample_ids(), second.sample_ids()]),
+    )
+
+
+@dataclass(frozen=True)
+class Dataset:
+    """Two splits with their class names.
+
+    `train.labels` and `test.labels` are in 0..K-1, the dataset's own order; scenarios renumber them.
+    """
+
+    name: str
+    info: DatasetInfo
+    classes: tuple[str, ...]
+    train: Split
+    test: Split
+    files: tuple[Sequence[str], Sequence[str]] | None = None
+    notes: dict[str, Any] = field(default_factory=dict)
+
+    @property
+    def n_classes(self) -> int:
+        return len(self.classes)
+
+    @property
+    def shape(self) -> tuple[int, int, int]:
+        return self.train.shape

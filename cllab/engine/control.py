@@ -1,0 +1,101 @@
+"""What viewers and signals ask of a running training, looked at between steps."""
+
+from __future__ import annotations
+
+import os
+import signal
+import time
+from pathlib import Path
+from types import FrameType
+from typing import Any
+
+from cllab.errors import EXIT_INTERRUPTED, EXIT_TERMINATED
+
+
+class StopRequested(Exception):  # noqa: N818 - not an error: the run is asked to end here
+    """The run shall end at this batch boundary; `exit_code` says by whose wish."""
+
+    def __init__(self, exit_code: int) -> None:
+        super().__init__(exit_code)
+        self.exit_code = exit_code
+
+
+class Control:
+    """Requests from the control file of a run folder and from signals.
+
+    Args:
+        path: the control file, None when there is no run folder.
+    """
+
+    def __init__(self, path: Path | None = None) -> None:
+        self.path = path
+        self.paused = False
+        self.pause_at_task_end = False
+        self.trace_steps = 0
+        self._signal = 0
+        self._stop = False
+        self._stamp = self._mtime()
+        self._old_handlers: dict[int, Any] = {}
+
+    def install_signals(self) -> None:
+        """SIGINT and SIGTERM stop at the next batch boundary; a second one ends at once."""
+        for number in (signal.SIGINT, signal.SIGTERM):
+            self._old_handlers[number] = signal.signal(number, self._on_signal)
+
+    def remove_signals(self) -> None:
+        """Put the former handlers back."""
+        for number, handler in self._old_handlers.items():
+            signal.signal(number, handler)
+        self._old_handlers.clear()
+
+    def poll(self) -> bool:
+        """Look for requests; True when training shall pause now. About a microsecond when there are none.
+
+        Raises:
+            StopRequested: when the run shall end here.
+        """
+        if self._signal:
+            raise StopRequested(EXIT_INTERRUPTED if self._signal == signal.SIGINT else EXIT_TERMINATED)
+        if self.path is not None:
+            stamp = self._mtime()
+            if stamp != self._stamp:
+                self._stamp = stamp
+                self._read()
+        if self._stop:
+            raise StopRequested(EXIT_TERMINATED)
+        return self.paused
+
+    def wait(self, seconds: float = 0.05) -> None:
+        """Sleep a little while paused."""
+        time.sleep(seconds)
+
+    def _read(self) -> None:
+        assert self.path is not None
+        try:
+            words = self.path.read_text(encoding="utf-8").split()
+        except OSError:
+            return
+        command = words[1] if len(words) > 1 else ""
+        if command == "pause":
+            self.paused = True
+        elif command == "resume":
+            self.paused = False
+        elif command == "step":
+            self.paused, self.pause_at_task_end = False, True
+        elif command == "stop":
+            self._stop = True
+        elif command == "trace":
+            self.trace_steps = int(words[2]) if len(words) > 2 and words[2].isdigit() else 1
+
+    def _mtime(self) -> int:
+        if self.path is None:
+            return 0
+        try:
+            return os.stat(self.path).st_mtime_ns
+        except OSError:
+            return 0
+
+    def _on_signal(self, number: int, _frame: FrameType | None) -> None:
+        if self._signal:
+            raise KeyboardInterrupt
+        self._signal = number

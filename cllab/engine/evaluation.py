@@ -1,0 +1,125 @@
+"""A row of the accuracy matrix: large batches, eval mode, one read of the device."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from cllab.methods.base import Learner, Method
+from cllab.scenarios.base import Stream
+
+CACHE_BYTES = {"cpu": 1 << 28, "cuda": 4 << 30}
+
+
+@dataclass(frozen=True)
+class Accuracies:
+    """Fractions; None where nothing was evaluated.
+
+    Attributes:
+        tasks: (E,) per task.
+        seen: over all test samples of the evaluated, seen tasks.
+        per_class: (K,) per stream label.
+    """
+
+    tasks: tuple[float | None, ...]
+    seen: float | None
+    per_class: tuple[float | None, ...]
+
+
+class Evaluator:
+    """Evaluates a method on the test sets of a stream.
+
+    The tasks' test sets lie one behind the other; a prefix or a choice of tasks is then a few slices, and images are
+    normalized once and kept when they fit.
+    """
+
+    def __init__(self, stream: Stream, *, top_k: int = 1, batch_size: int = 0, future: bool = False) -> None:
+        self.stream = stream
+        self.top_k = top_k
+        self.batch_size = batch_size
+        self.future = future
+        self._cache: dict[int, Tensor] = {}
+        self._cached_bytes = 0
+
+    def covered(self, t: int) -> list[int]:
+        """Tasks whose classes have all been seen after task `t` (-1: none); with `future`, every task."""
+        if self.future:
+            return list(range(self.stream.n_tasks))
+        if t < 0:
+            return []
+        known = set(self.stream.seen(t))
+        shared = len({task.classes for task in self.stream.tasks}) == 1
+        if shared:  # all tasks have the same classes: what differs is how they look, so only learned tasks count
+            return list(range(t + 1))
+        return [task.index for task in self.stream.tasks if known.issuperset(task.classes)]
+
+    @torch.inference_mode()
+    def evaluate(self, method: Method, learner: Learner, t: int) -> Accuracies:
+        """Accuracies after task `t`."""
+        stream = self.stream
+        n_classes = stream.n_classes
+        which = self.covered(t)
+        if not which:
+            return Accuracies((None,) * stream.n_tasks, None, (None,) * n_classes)
+        counts: list[Tensor] = []
+        hits_per_class = torch.zeros(n_classes, device=learner.device)
+        total_per_class = torch.zeros(n_classes, device=learner.device)
+        known = set(stream.seen(t)) if t >= 0 else set()
+        with learner.bulk():
+            method.prepare_evaluation()
+            for i in which:
+                labels = stream.tasks[i].test.labels
+                hit = self._hits(method, learner, i)
+                counts.append(hit.sum())
+                if known.issuperset(stream.tasks[i].classes):
+                    hits_per_class.index_add_(0, labels, hit)
+                    total_per_class.index_add_(0, labels, torch.ones_like(hit))
+        values = torch.cat([torch.stack(counts), hits_per_class, total_per_class]).tolist()
+        hits = values[: len(which)]
+        per_class_hits, per_class_total = values[len(which) : len(which) + n_classes], values[-n_classes:]
+        sizes = [len(stream.tasks[i].test) for i in which]
+        row: list[float | None] = [None] * stream.n_tasks
+        for i, hit_count, size in zip(which, hits, sizes, strict=True):
+            row[i] = hit_count / size if size else None
+        total = sum(per_class_total)
+        return Accuracies(
+            tuple(row),
+            sum(per_class_hits) / total if total else None,
+            tuple(h / n if n else None for h, n in zip(per_class_hits, per_class_total, strict=True)),
+        )
+
+    def _hits(self, method: Method, learner: Learner, i: int) -> Tensor:
+        """(N,) float: 1 where the label is among the k best of task i's test samples."""
+        task = self.stream.tasks[i]
+        labels = task.test.labels
+        label = task.index if task.has_label else None
+        own: Tensor | None = None
+        if task.has_label:
+            own = torch.tensor(task.classes, device=learner.device)
+        hits = []
+        size = self.batch_size or learner.bulk_size
+        for start in range(0, len(labels), size):
+            x = self._images(i, learner, start, min(start + size, len(labels)))
+            scores = method.predict(x, label)
+            if own is not None:
+                allowed = own[own < scores.shape[1]]
+                masked = torch.full_like(scores, float("-inf"))
+                scores = masked.index_copy(1, allowed, scores.index_select(1, allowed))
+            k = min(self.top_k, scores.shape[1])
+            best = scores.topk(k, dim=1).indices if k > 1 else scores.argmax(dim=1, keepdim=True)
+            hits.append((best == labels[start : start + size, None]).any(dim=1))
+        return torch.cat(hits).float() if hits else torch.zeros(0, device=learner.device)
+
+    def _images(self, i: int, learner: Learner, start: int, stop: int) -> Tensor:
+        if i in self._cache:
+            return self._cache[i][start:stop]
+        test = self.stream.tasks[i].test
+        need = 4 * len(test) * torch.Size(test.shape).numel()
+        if self._cached_bytes + need <= CACHE_BYTES.get(learner.device.type, 0):
+            self._cached_bytes += need
+            parts = torch.split(torch.arange(len(test), device=test.device), learner.bulk_size)
+            self._cache[i] = torch.cat([learner.normalize(test.fetch(p)) for p in parts])
+            return self._cache[i][start:stop]
+        return learner.normalize(test.fetch(torch.arange(start, stop, device=test.device)))

@@ -1,0 +1,521 @@
+"""Builds everything that a configuration names, and walks the stream."""
+
+from __future__ import annotations
+
+import contextlib
+import importlib.metadata
+import os
+import platform
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from cllab import __version__, metrics, registry
+from cllab import events as ev
+from cllab.config import RunConfig
+from cllab.data.augment.pipeline import Augment
+from cllab.data.base import Dataset
+from cllab.engine import checkpoint, snapshot
+from cllab.engine.control import Control
+from cllab.engine.evaluation import Accuracies, Evaluator
+from cllab.engine.loop import Loop
+from cllab.engine.rng import Rng
+from cllab.errors import UsageError
+from cllab.memory.base import Memory
+from cllab.methods.base import Learner, Method
+from cllab.models.base import HeadKind, Network
+from cllab.runs import Run
+from cllab.scenarios.base import Stream, Task
+
+SMALL_MODEL = 3_000_000
+"""Below so many weights, a step on the CPU is faster on one thread than on several."""
+
+
+def pick_device(name: str) -> torch.device:
+    """The device of a configuration.
+
+    Raises:
+        UsageError: when the machine does not have it.
+    """
+    if name == "auto":
+        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    device = torch.device(name)
+    if device.type == "cuda":
+        n = torch.cuda.device_count()
+        if not torch.cuda.is_available() or (device.index or 0) >= n:
+            raise UsageError(f"device = '{name}': this machine has {n} CUDA devices; use device = 'cpu' or 'auto'")
+    if device.type == "mps" and not torch.backends.mps.is_available():
+        raise UsageError("device = 'mps': this machine has none; use device = 'cpu' or 'auto'")
+    return device
+
+
+def build(kind: str, choice: Any) -> tuple[Any, Any]:
+    """(class, its Config) of a configuration's choice."""
+    cls = registry.component(kind, choice.name, choice.common.get("file", "") if kind == "method" else "")
+    return cls, cls.Config(**choice.values)
+
+
+def open_dataset(config: RunConfig, device: torch.device, **options: Any) -> Dataset:
+    """The configured dataset, on the device.
+
+    Raises:
+        DataError: when it is not there or not what it should be.
+    """
+    cls, own = build("dataset", config.dataset)
+    return cls.open(own, config.dataset.common.get("root") or None, device=device, **options)  # type: ignore[no-any-return]
+
+
+class Session:
+    """One run from its first task to its result.
+
+    Args:
+        config: what to run.
+        emit: where records go.
+        control: what viewers ask.
+        run: the run folder; None keeps nothing on disk.
+    """
+
+    def __init__(self, config: RunConfig, emit: ev.Sink, control: Control, run: Run | None = None) -> None:
+        self.config = config
+        self.run = run
+        self.control = control
+        self.emit: ev.Sink = emit
+        self.seconds = {"train": 0.0, "evaluate": 0.0, "memory": 0.0, "load": 0.0}
+        self.rows: list[tuple[float | None, ...]] = []
+        self.seen: list[float] = []
+        self.best: list[float] = []
+        self.per_class: tuple[float | None, ...] = ()
+        self.baseline: tuple[float | None, ...] | None = None
+        self.curve: list[tuple[int, float]] = []
+        self.epoch_best: float | None = None
+        self.position = 0
+        self.bytes_written = lambda: 0
+        self._started = time.perf_counter()
+        self._elapsed_before = 0.0
+        self._saved = time.monotonic()
+        self._evaluated_until = 0
+        self._last_phase = "memory" if config.train.memory_epochs else "stream"
+
+        device = self.device = pick_device(config.device)
+        if device.type == "cuda":
+            torch.backends.cudnn.benchmark = True
+        rng = Rng(config.seed, device)
+        with self._timed("load"):
+            self.dataset = open_dataset(config, device)
+        scenario_cls, scenario_config = build("scenario", config.scenario)
+        self.stream: Stream = scenario_cls(scenario_config).stream(self.dataset, rng)
+        self._check_stream()
+        model_cls, model_config = build("model", config.model)
+        shape = self.dataset.shape
+
+        def make(n_classes: int, head: HeadKind) -> Network:
+            network = Network(model_cls.build(model_config, shape), n_classes, head=head).to(device)
+            return network.to(memory_format=torch.channels_last) if device.type == "cuda" else network
+
+        memory_cls, memory_config = build("memory", config.memory)
+        memory: Memory = memory_cls(memory_config, config.memory.common["capacity"], shape, device)
+        base = self.dataset.info.base_augment
+        if config.train.base_augment != "auto":
+            base = ("crop", "flip") if config.train.base_augment == "crop-flip" else ()
+        augment = Augment((*base, *config.train.augment))
+        self.learner = Learner(make, memory, rng, self.dataset.info, augment, device, online=self.stream.online)
+        self.learner.model = self.learner.new_model(max(self.stream.tasks[0].exposed) + 1)
+        self.learner.threads = self._threads()
+        torch.set_num_threads(self.learner.threads[0])
+        # as many images at once as make the work of a pass worth its calls
+        self.learner.bulk_size = (
+            2000 if device.type == "cuda" else max(100, min(1000, 3_000_000 // (shape[1] * shape[2] * 3)))
+        )
+        method_cls, method_config = build("method", config.method)
+        self.method: Method = method_cls(method_config, self.learner)
+        self.loop = Loop(self.method, self.learner, config, control, self, self.stream)
+        self.evaluator = Evaluator(
+            self.stream,
+            top_k=config.evaluate.top_k,
+            batch_size=config.evaluate.batch_size,
+            future=config.evaluate.future,
+        )
+
+    # -- what the loop tells
+
+    def on_step(self, phase: str) -> None:
+        """After every step: evaluate where the stream says so, look at the control, save now and then."""
+        every = self.config.evaluate.every
+        if every and phase == "stream" and self.loop.samples // every > self._evaluated_until:
+            self._evaluated_until = self.loop.samples // every
+            self._evaluate("stream")
+        self.check()
+
+    def on_epoch(self, phase: str, epoch: int, epochs: int) -> None:
+        """After every epoch: evaluate where that was asked, in the phase that decides a task's accuracy."""
+        wanted = self.config.evaluate.epochs or self.config.evaluate.report == "best"
+        if wanted and phase == self._last_phase:
+            found = self._evaluate("epoch", epoch=epoch, phase=phase)
+            if found.seen is not None:
+                self.epoch_best = max(self.epoch_best or 0.0, found.seen)
+
+    def check(self) -> None:
+        """Pause while asked to; save a checkpoint when the last is old.
+
+        Raises:
+            StopRequested: when the run shall end here.
+        """
+        if self.control.poll():
+            self.save()
+            self.emit(ev.Paused(task=self.learner.task, step=self.learner.step))
+            while self.control.poll():
+                self.control.wait()
+            self.emit(ev.Resumed(task=self.learner.task, step=self.learner.step))
+            self._saved = time.monotonic()
+        if time.monotonic() - self._saved > self.config.train.checkpoint_seconds:
+            self.save()
+
+    # -- the walk
+
+    def start(self) -> None:
+        """Announce the run, and measure the untrained model where forward transfer asks for it."""
+        config, stream = self.config, self.stream
+        self.emit(
+            ev.RunStarted(
+                run=self.run.id if self.run else "",
+                name=config.name,
+                seed=config.seed,
+                device=device_name(self.device),
+                method=config.method.name,
+                dataset=config.dataset.name,
+                scenario=config.scenario.name,
+                model=config.model.name,
+                memory=config.memory.name if config.memory.common["capacity"] else "none",
+                capacity=config.memory.common["capacity"],
+                class_names=stream.class_names,
+                tasks=tuple(
+                    {
+                        "name": t.name,
+                        "classes": list(t.classes),
+                        "exposed": list(t.exposed),
+                        "n_train": len(t.train),
+                        "n_test": len(t.test),
+                    }
+                    for t in stream.tasks
+                ),
+                counts=tuple(tuple(int(v) for v in row) for row in stream.counts.tolist()),
+                steps=tuple(self.method.planned_steps(t, self.loop, self.stream) for t in stream.tasks),
+                n_parameters=sum(p.numel() for p in self.learner.model.parameters()),
+                versions=versions(),
+            )
+        )
+        self.learner.memory.begin_run(self.learner)
+        if config.evaluate.future:
+            found = self.evaluator.evaluate(self.method, self.learner, -1)
+            self.baseline = found.tasks
+            self.emit(ev.Evaluated(task=-1, moment="task", step=0, samples=0, tasks=found.tasks, seen=None))
+
+    def walk(self) -> None:
+        """Learn the tasks from the current one on."""
+        for task in self.stream.tasks[self.position :]:
+            self._task(task)
+            self.position = task.index + 1
+            self.loop.begin(task)
+            # the record first: a checkpoint knows how much of the log belongs to it
+            self.emit(ev.CheckpointSaved(task=task.index))
+            self.save()
+            if self.control.pause_at_task_end and self.position < self.stream.n_tasks:
+                self.control.pause_at_task_end, self.control.paused = False, True
+            self.check()
+
+    def _task(self, task: Task) -> None:
+        loop, method = self.loop, self.method
+        loop.begin(task, loop.done if self.learner.task == task.index else 0)
+        before = dict(self.seconds)
+        with self._timed("train"):
+            loop.do(lambda: self._begin_task(task))
+            method.learn(task, loop)
+            if loop.online:
+                loop.do(lambda: self._update_memory(task))
+                if self.config.train.memory_epochs and (len(self.learner.memory) or method.info.memory_only):
+                    method.rehearse(task, loop)
+            loop.do(lambda: method.end_task(task, loop))
+            if not loop.online:
+                loop.do(lambda: self._update_memory(task))
+        loop.do(lambda: self._end_task(task, before))
+
+    def _begin_task(self, task: Task) -> None:
+        learner = self.learner
+        learner.task = task.index
+        learner.old = learner.seen
+        learner.seen = tuple(sorted({*learner.seen, *task.exposed}))
+        learner.own = task.classes
+        self.epoch_best = None
+        n = max(learner.seen) + 1
+        with learner.seeded("init"):
+            if self.config.train.head == "reset":
+                learner.model.reset_head(max(n, learner.model.n_classes))
+            else:
+                learner.model.grow(n)
+        self.method.begin_task(task)
+        self.loop.renew()
+        self.emit(ev.TaskStarted(task=task.index, name=task.name, classes=task.classes, n_train=len(task.train)))
+
+    def _update_memory(self, task: Task) -> None:
+        learner, memory = self.learner, self.learner.memory
+        if memory.capacity == 0:
+            return
+        self.emit(ev.PhaseStarted(phase="select", task=task.index))
+        began = time.perf_counter()
+        with self._timed("memory", instead_of="train"):
+            if self.method.info.memory_update == "task" or memory.info.per_task:
+                memory.update(self.method.offered(task), learner)
+            added, evicted = memory.take_counts()
+            name = f"after_task_{task.index + 1:02d}.npz" if self.run else ""
+            if self.run:
+                snapshot.write(self.run.memory_folder / name, memory)
+            self.emit(
+                ev.MemoryUpdated(
+                    task=task.index,
+                    policy=self.config.memory.name,
+                    capacity=memory.capacity,
+                    samples=len(memory),
+                    bytes=memory.bytes(),
+                    per_class=tuple(memory.counts("labels", self.stream.n_classes).tolist()),
+                    per_task=tuple(memory.counts("tasks", self.stream.n_tasks).tolist()),
+                    added=added,
+                    evicted=evicted,
+                    snapshot=name,
+                    seconds=round(time.perf_counter() - began, 4),
+                )
+            )
+
+    def _end_task(self, task: Task, before: dict[str, float]) -> None:
+        found = self._evaluate("task")
+        seen = found.seen if found.seen is not None else float("nan")
+        best = max(self.epoch_best, seen) if self.epoch_best is not None else seen
+        self.rows.append(found.tasks)
+        self.seen.append(best if self.config.evaluate.report == "best" else seen)
+        self.best.append(best)
+        self.per_class = found.per_class
+        spent = {k: round(v - before[k], 4) for k, v in self.seconds.items() if k != "load"}
+        self.emit(ev.TaskEnded(task=task.index, seconds=spent))
+
+    def _evaluate(self, moment: str, *, epoch: int = -1, phase: str = "") -> Accuracies:
+        began = time.perf_counter()
+        with self._timed("evaluate", instead_of="train"):
+            found = self.evaluator.evaluate(self.method, self.learner, self.learner.task)
+        report_best = moment == "task" and self.config.evaluate.report == "best" and self.epoch_best is not None
+        seen = max(self.epoch_best or 0.0, found.seen or 0.0) if report_best else found.seen
+        if moment == "stream" and found.seen is not None:
+            self.curve.append((self.loop.samples, found.seen))
+        self.emit(
+            ev.Evaluated(
+                task=self.learner.task,
+                moment=moment,
+                step=self.learner.step,
+                samples=self.loop.samples,
+                tasks=found.tasks,
+                seen=seen,
+                per_class=found.per_class,
+                epoch=epoch,
+                phase=phase,
+                seconds=round(time.perf_counter() - began, 4),
+            )
+        )
+        return found
+
+    # -- result
+
+    def metrics(self) -> dict[str, float]:
+        """Every metric that the accuracies so far determine."""
+        values = metrics.summary(
+            self.rows, self.seen, n_tasks=self.stream.n_tasks, baseline=self.baseline, stream=self.curve
+        )
+        if self.best and (self.config.evaluate.epochs or self.config.evaluate.report == "best"):
+            values["best_accuracy"] = self.best[-1]
+        return values
+
+    def result(self, status: str, reason: str = "") -> dict[str, Any]:
+        """What `result.json` holds."""
+        memory = self.learner.memory
+        n = self.stream.n_tasks
+        rows = [list(row) for row in self.rows] + [[None] * n for _ in range(n - len(self.rows))]
+        return {
+            "name": self.config.name,
+            "status": status,
+            "reason": reason,
+            "seed": self.config.seed,
+            "signature": self.config.signature,
+            "config": ev.plain(self.config.to_dict()),
+            "accuracy_matrix": ev.plain(rows),
+            "seen_accuracy": ev.plain(self.seen),
+            "metrics": ev.plain(self.metrics()),
+            "per_class_accuracy": ev.plain(list(self.per_class)),
+            "class_names": list(self.stream.class_names),
+            "stream": [list(point) for point in self.curve],
+            "seconds": self.all_seconds(),
+            "memory": {"samples": len(memory), "bytes": sum(memory.bytes().values()), "by_kind": memory.bytes()},
+            "device": device_name(self.device),
+            "n_parameters": sum(p.numel() for p in self.learner.model.parameters()),
+            "steps": self.learner.step,
+            "versions": versions(),
+        }
+
+    def all_seconds(self) -> dict[str, float]:
+        """Wall seconds by kind of work, over all processes of the run."""
+        total = self._elapsed_before + time.perf_counter() - self._started
+        return {"total": round(total, 3), **{k: round(v, 3) for k, v in self.seconds.items()}}
+
+    # -- checkpoints
+
+    def save(self) -> None:
+        """Write a complete checkpoint, when there is a run folder."""
+        self._saved = time.monotonic()
+        if self.run is None:
+            return
+        learner, model = self.learner, self.learner.model
+        checkpoint.save(
+            self.run.checkpoint_path,
+            {
+                "signature": self.config.signature,
+                "seed": self.config.seed,
+                "position": self.position,
+                "model": checkpoint.encode(model),
+                "loop": self.loop.state(),
+                "method": checkpoint.encode(self.method.state()),
+                "memory": learner.memory.state_dict(),
+                "rng": learner.rng.state_dict(),
+                "learner": {
+                    "task": learner.task,
+                    "seen": list(learner.seen),
+                    "old": list(learner.old),
+                    "own": list(learner.own),
+                    "step": learner.step,
+                },
+                "accuracy": {
+                    "rows": [list(r) for r in self.rows],
+                    "seen": self.seen,
+                    "best": self.best,
+                    "per_class": list(self.per_class),
+                    "baseline": None if self.baseline is None else list(self.baseline),
+                    "curve": [list(p) for p in self.curve],
+                    "epoch_best": self.epoch_best,
+                    "evaluated_until": self._evaluated_until,
+                },
+                "seconds": self.seconds,
+                "elapsed": self.all_seconds()["total"],
+                "events_bytes": self.bytes_written(),
+                "global_rng": torch.get_rng_state(),  # type: ignore[no-untyped-call]
+            },
+        )
+
+    def restore(self, state: dict[str, Any]) -> None:
+        """Go back to where a checkpoint was written.
+
+        Raises:
+            UsageError: when the checkpoint is of another configuration.
+        """
+        if state["signature"] != self.config.signature or state["seed"] != self.config.seed:
+            raise UsageError("the checkpoint was written with another configuration; config.toml was changed")
+        learner = self.learner
+        saved = state["learner"]
+        learner.task, learner.step = int(saved["task"]), int(saved["step"])
+        learner.seen, learner.old, learner.own = (tuple(saved[k]) for k in ("seen", "old", "own"))
+        learner.model = checkpoint.decode(state["model"], None, self._rebuild)
+        own = checkpoint.decode(state["method"], self.method.state(), self._rebuild)
+        for name, value in own.items():
+            setattr(self.method, name, value)
+        learner.memory.load_state_dict(state["memory"])
+        self.position = int(state["position"])
+        self.loop.load_state(state["loop"])
+        self.loop.done = int(state["loop"]["done"])
+        accuracy = state["accuracy"]
+        self.rows = [tuple(r) for r in accuracy["rows"]]
+        self.seen, self.best = list(accuracy["seen"]), list(accuracy["best"])
+        self.per_class = tuple(accuracy["per_class"])
+        self.baseline = None if accuracy["baseline"] is None else tuple(accuracy["baseline"])
+        self.curve = [(int(n), float(a)) for n, a in accuracy["curve"]]
+        self.epoch_best = accuracy["epoch_best"]
+        self._evaluated_until = int(accuracy["evaluated_until"])
+        self.seconds.update(state["seconds"])
+        self._elapsed_before = float(state["elapsed"])
+        torch.set_rng_state(state["global_rng"].cpu())
+        cpu = {k: v.cpu() for k, v in state["rng"]["generators"].items()}
+        learner.rng.load_state_dict({"seed": state["rng"]["seed"], "generators": cpu})
+        self.emit(ev.Resumed(task=learner.task, step=learner.step, from_checkpoint=True))
+
+    def _rebuild(self, weights: dict[str, Any], n_classes: int, head: str) -> Network:
+        widths = tuple(
+            w.shape[0] for k, w in weights.items() if k.startswith("blocks.") and k.endswith(".linear.weight")
+        )
+        network = self.learner.new_model(n_classes, head)  # type: ignore[arg-type]
+        for width in widths:
+            network.add_block(width)
+        network.reset_head(n_classes)
+        network.load_state_dict(weights)
+        return network
+
+    # -- helpers
+
+    def _check_stream(self) -> None:
+        capacity = self.config.memory.common["capacity"]
+        total = sum(len(t.train) for t in self.stream.tasks)
+        if capacity > total:
+            raise UsageError(f"memory.capacity = {capacity} is larger than the data: the stream has {total} samples")
+
+    def _threads(self) -> tuple[int, int]:
+        cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else (os.cpu_count() or 1)
+        limit = int(os.environ.get("OMP_NUM_THREADS") or cores)
+        cores = max(1, min(cores, limit))
+        if self.config.train.threads:
+            return self.config.train.threads, self.config.train.threads
+        work = sum(p.numel() for p in self.learner.model.parameters())
+        convolutional = any(p.dim() == 4 for p in self.learner.model.parameters())
+        return (cores if convolutional or work > SMALL_MODEL else 1), cores
+
+    @contextlib.contextmanager
+    def _timed(self, kind: str, *, instead_of: str = "") -> Iterator[None]:
+        began = time.perf_counter()
+        try:
+            yield
+        finally:
+            spent = time.perf_counter() - began
+            self.seconds[kind] += spent
+            if instead_of:
+                self.seconds[instead_of] -= spent
+
+
+def device_name(device: torch.device) -> str:
+    """What people call the device."""
+    if device.type == "cuda":
+        return f"{device} ({torch.cuda.get_device_name(device)})"
+    return str(device)
+
+
+def versions() -> dict[str, str]:
+    """What the numbers may depend on."""
+    found = {
+        "cllab": __version__,
+        "python": platform.python_version(),
+        "torch": torch.__version__,
+        "numpy": np.__version__,
+    }
+    with contextlib.suppress(importlib.metadata.PackageNotFoundError):
+        found["torchvision"] = importlib.metadata.version("torchvision")
+    return found
+
+
+def run(config: RunConfig, emit: ev.Sink, control: Control, resume: Path | None = None) -> dict[str, Any]:
+    """Train without a run folder: the records go to `emit`, the result is returned.
+
+    resume: a checkpoint to go on from.
+    """
+    session = Session(config, emit, control)
+    if resume is not None:
+        session.restore(checkpoint.load(resume, session.device))
+    else:
+        session.start()
+    session.walk()
+    result = session.result("done")
+    emit(ev.RunEnded(status="done", metrics=dict(result["metrics"]), seconds=result["seconds"]))
+    return result

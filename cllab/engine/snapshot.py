@@ -1,0 +1,46 @@
+"""What the memory held after a task, as a file that viewers read without torch."""
+
+from __future__ import annotations
+
+import io
+from pathlib import Path
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+
+from cllab.memory.base import Memory
+from cllab.runs import write_atomically
+
+MAX_THUMBS = 2000
+MAX_SIDE = 32
+
+
+def write(path: Path, memory: Memory) -> None:
+    """Identities and columns of all samples, and thumbnails (at most 32 pixels wide) of up to 2,000 of them, all
+    classes alike."""
+    columns = memory.columns
+    n = len(memory)
+    if n > MAX_THUMBS:
+        by_class = torch.argsort(columns["labels"], stable=True)
+        chosen = by_class[torch.linspace(0, n - 1, MAX_THUMBS).long().to(by_class.device)].sort().values
+    else:
+        chosen = torch.arange(n, device=memory.device)
+    thumbs = columns["images"].index_select(0, chosen)
+    side = max(thumbs.shape[-2:]) if n else 0
+    if side > MAX_SIDE:
+        size = [max(1, round(s * MAX_SIDE / side)) for s in thumbs.shape[-2:]]
+        thumbs = F.interpolate(thumbs.float(), size=size, mode="area").round().byte()
+    buffer = io.BytesIO()
+    np.savez(
+        buffer,
+        ids=columns["ids"].cpu().numpy(),
+        labels=columns["labels"].int().cpu().numpy(),
+        tasks=columns["tasks"].int().cpu().numpy(),
+        entered=columns["entered"].cpu().numpy(),
+        scores=columns["scores"].float().cpu().numpy(),
+        score_name=np.array(memory.info.score),
+        thumb_index=chosen.cpu().numpy(),
+        thumbs=thumbs.cpu().numpy(),
+    )
+    write_atomically(path, buffer.getvalue())

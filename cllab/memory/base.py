@@ -1,0 +1,203 @@
+"""The memory: columns of stored samples on the device, and the contract of a policy that decides what they hold."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, ClassVar
+
+import torch
+from torch import Tensor
+
+from cllab.data.base import Split, TensorImages, join
+
+if TYPE_CHECKING:
+    from cllab.methods.base import Learner
+
+NEVER = -1
+
+
+@dataclass(frozen=True)
+class MemoryInfo:
+    """A policy in a listing.
+
+    Attributes:
+        score: what its per-sample score means, empty if it has none.
+        per_task: True when it can only be updated once per task, because an update looks at all candidates.
+        refuses: methods it does not work with, and why.
+    """
+
+    title: str
+    paper: str = ""
+    score: str = ""
+    per_task: bool = True
+    refuses: Mapping[str, str] = field(default_factory=dict)
+
+
+class Memory:
+    """Base of every policy; a concrete one is final and lives alone in its file.
+
+    A policy fills in `choose`, which sees all candidates at once, or `update` when it works sample by sample.
+
+    Attributes:
+        capacity: how many samples it may hold.
+        columns: payload by name, each (M, ...) on the device: images uint8, labels, ids, tasks, entered long, scores
+            float.
+    """
+
+    info: ClassVar[MemoryInfo]
+
+    @dataclass(frozen=True, kw_only=True)
+    class Config:
+        """Replaced by every policy; fields are declared with `param`."""
+
+    def __init__(self, config: Any, capacity: int, shape: tuple[int, int, int], device: torch.device) -> None:
+        self.config = config
+        self.capacity = capacity
+        self.device = device
+        self.added = 0
+        self.evicted = 0
+        empty = torch.empty(0, dtype=torch.long, device=device)
+        self.columns: dict[str, Tensor] = {
+            "images": torch.empty(0, *shape, dtype=torch.uint8, device=device),
+            "labels": empty,
+            "ids": empty,
+            "tasks": empty,
+            "entered": empty,
+            "scores": torch.empty(0, device=device),
+        }
+
+    def __len__(self) -> int:
+        return len(self.columns["labels"])
+
+    def begin_run(self, learner: Learner) -> None:
+        """Called once before the first task."""
+
+    def update(self, new: Split, learner: Learner) -> None:
+        """Offer `new` samples: afterwards the memory holds a choice of (memory, new), at most `capacity`.
+
+        All of them when they fit, otherwise what `choose` says.
+        """
+        if self.capacity == 0 or len(new) == 0:
+            return
+        candidates = self.candidates(new, learner)
+        if len(candidates) <= self.capacity:
+            positions = torch.arange(len(candidates), device=self.device)
+            scores = None
+        else:
+            positions, scores = self.choose(candidates, learner)
+        self._keep(candidates, positions, scores, learner)
+
+    def choose(self, candidates: Split, learner: Learner) -> tuple[Tensor, Tensor | None]:
+        """Positions (m,) long of the candidates to keep, m <= capacity, and a score for each of them or None."""
+        raise NotImplementedError
+
+    def candidates(self, new: Split, learner: Learner) -> Split:
+        """What is stored now, then `new`, as one split."""
+        task = torch.full((len(new),), learner.task, dtype=torch.long, device=self.device)
+        origin = task if new.origin is None else new.origin
+        offered = Split(new.images, new.index, new.labels, origin, new.transform, new.sample_ids())
+        return join(self.split(), offered)
+
+    def split(self) -> Split:
+        """The stored samples as a split, to train or evaluate on."""
+        images = TensorImages(self.columns["images"])
+        index = torch.arange(len(self), device=self.device)
+        return Split(images, index, self.columns["labels"], self.columns["tasks"], None, self.columns["ids"])
+
+    def retrieve(self, n: int, generator: torch.Generator) -> tuple[Tensor, Tensor, Tensor]:
+        """`n` samples, uniformly without replacement (all when fewer are stored).
+
+        generator: a CPU generator. Returns raw images (n, C, H, W) uint8, labels (n,), positions (n,) in the columns.
+        """
+        n = min(n, len(self))
+        chosen = torch.randperm(len(self), generator=generator)[:n].to(self.device)
+        return self.columns["images"].index_select(0, chosen), self.columns["labels"].index_select(0, chosen), chosen
+
+    def counts(self, column: str, n: int) -> Tensor:
+        """(n,) long on the CPU: stored samples per value of a column ("labels", "tasks")."""
+        return torch.bincount(self.columns[column], minlength=n).cpu()
+
+    def bytes(self) -> dict[str, int]:
+        """Bytes by kind of payload."""
+        return {k: v.numel() * v.element_size() for k, v in self.columns.items() if v.numel() and not _blank(k, v)}
+
+    def state_dict(self) -> dict[str, Any]:
+        """Everything a checkpoint needs."""
+        return {"columns": self.columns, "added": self.added, "evicted": self.evicted, "own": self.own_state()}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Restore what `state_dict` returned."""
+        self.columns = {k: v.to(self.device) for k, v in state["columns"].items()}
+        self.added, self.evicted = int(state["added"]), int(state["evicted"])
+        self.load_own_state(state["own"])
+
+    def own_state(self) -> dict[str, Any]:
+        """What a policy keeps beside the columns (counters, means)."""
+        return {}
+
+    def load_own_state(self, state: dict[str, Any]) -> None:
+        """Restore `own_state`."""
+
+    def take_counts(self) -> tuple[int, int]:
+        """(added, evicted) since the last call."""
+        out = self.added, self.evicted
+        self.added = self.evicted = 0
+        return out
+
+    def _keep(self, candidates: Split, positions: Tensor, scores: Tensor | None, learner: Learner) -> None:
+        n_old = len(self)
+        old = positions < n_old
+        entered = torch.full((len(candidates),), learner.step, dtype=torch.long, device=self.device)
+        if n_old:
+            entered[:n_old] = self.columns["entered"]
+        blank = torch.full((len(positions),), float("nan"), device=self.device)
+        kept_old = int(old.sum())
+        self.columns = {
+            "images": _gather(candidates, positions),
+            "labels": candidates.labels[positions],
+            "ids": candidates.sample_ids()[positions],
+            "tasks": candidates.origin[positions] if candidates.origin is not None else torch.zeros_like(positions),
+            "entered": entered[positions],
+            "scores": blank if scores is None else scores.to(blank.dtype),
+        }
+        self.added += len(positions) - kept_old
+        self.evicted += n_old - kept_old
+
+
+def _blank(name: str, column: Tensor) -> bool:
+    return name == "scores" and bool(torch.isnan(column).all())
+
+
+def _gather(split: Split, positions: Tensor, chunk: int = 4096) -> Tensor:
+    """Raw pixels at `positions` (m,), read in chunks so that a lazily decoded split stays within its budget."""
+    return (
+        torch.cat([split.fetch(part) for part in torch.split(positions, chunk)])
+        if len(positions)
+        else split.fetch(positions)
+    )
+
+
+def ranks_within_class(labels: Tensor, order: Tensor) -> Tensor:
+    """(N,) long: position of each sample among those of its class, when samples are taken in `order`.
+
+    labels: (N,) long; order: (N,) long, a permutation.
+    """
+    by_class = order[torch.argsort(labels[order], stable=True)]
+    sorted_labels = labels[by_class]
+    counts = torch.bincount(sorted_labels)
+    starts = torch.cumsum(counts, 0) - counts
+    ranks = torch.empty_like(order)
+    ranks[by_class] = torch.arange(len(order), device=order.device) - starts[sorted_labels]
+    return ranks
+
+
+def fill(chosen: Tensor, capacity: int, generator: torch.Generator) -> Tensor:
+    """`chosen` (N,) bool positions, and uniformly random others until `capacity` are taken; (m,) long, chosen ones
+    first.
+
+    generator: a CPU generator.
+    """
+    noise = torch.rand(len(chosen), generator=generator).to(chosen.device)
+    key = noise - chosen.to(noise.dtype)  # chosen ones lie below 0, the others at random in 0..1
+    return torch.argsort(key)[: min(capacity, len(chosen))]

@@ -1,0 +1,84 @@
+"""Reservoir sampling: every sample ever seen is held with the same probability.
+
+Vitter, "Random sampling with a reservoir", ACM TOMS 1985, Algorithm R; for replay: Chaudhry et al. 2019,
+arXiv:1902.10486. `rule = "published"` is the off-by-one of Rainbow Memory's code, which inserts with probability K /
+seen instead of K / (seen + 1).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import numpy as np
+import torch
+
+from cllab.data.base import Split
+from cllab.memory.base import Memory, MemoryInfo, _gather
+from cllab.methods.base import Learner
+from cllab.spec import param
+
+
+class Reservoir(Memory):
+    """Algorithm R, for one sample or a whole stream at a time."""
+
+    info = MemoryInfo(title="Reservoir", paper="Vitter 1985", per_task=False)
+
+    @dataclass(frozen=True, kw_only=True)
+    class Config:
+        """Settings."""
+
+        rule: Literal["exact", "published"] = param(
+            "exact", "Probability of insertion: exact, or the published code's off-by-one", reference="published"
+        )
+
+    seen = 0
+
+    def update(self, new: Split, learner: Learner) -> None:
+        if self.capacity == 0 or len(new) == 0:
+            return
+        generator = learner.rng.cpu("memory")
+        n, room = len(new), self.capacity - len(self)
+        draws = torch.rand(n, generator=generator).numpy()
+        order = np.arange(n)
+        fits = n <= room
+        seen = self.seen + np.arange(n)
+        span = np.maximum(seen + (self.config.rule == "exact"), 1)
+        slots = (draws * span).astype(np.int64)
+        grown = len(self) + min(n, room)
+        if room > 0:
+            slots[: min(n, room)] = len(self) + np.arange(min(n, room))
+        taken = order if fits else order[slots < self.capacity]
+        self.seen += n
+        if not len(taken):
+            return
+        # a slot that is drawn twice keeps the later sample
+        last: dict[int, int] = dict(zip(slots[taken].tolist(), taken.tolist(), strict=True))
+        self.evicted += sum(slot < len(self) for slot in last)
+        self.added += len(last)
+        self._place(new, grown, last, learner)
+
+    def _place(self, new: Split, size: int, last: dict[int, int], learner: Learner) -> None:
+        where = torch.tensor(list(last), device=self.device)
+        source = torch.tensor(list(last.values()), device=self.device)
+        count = len(source)
+        task = torch.full((count,), learner.task, dtype=torch.long, device=self.device)
+        rows = {
+            "images": _gather(new, source),
+            "labels": new.labels[source],
+            "ids": new.sample_ids()[source],
+            "tasks": task if new.origin is None else new.origin[source],
+            "entered": torch.full((count,), learner.step, dtype=torch.long, device=self.device),
+            "scores": torch.full((count,), float("nan"), device=self.device),
+        }
+        for name, values in rows.items():
+            column = self.columns[name]
+            if len(column) < size:
+                column = torch.cat([column, column.new_empty(size - len(column), *column.shape[1:])])
+            self.columns[name] = column.index_copy(0, where, values)
+
+    def own_state(self) -> dict[str, Any]:
+        return {"seen": self.seen}
+
+    def load_own_state(self, state: dict[str, Any]) -> None:
+        self.seen = int(state["seen"])

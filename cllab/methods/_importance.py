@@ -1,0 +1,89 @@
+"""Importance of weights and the quadratic penalty that holds them, as functions over lists of tensors."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from cllab.models.base import Network
+
+Tensors = list[Tensor]
+
+
+def trunk(model: Network) -> list[nn.Parameter]:
+    """The parameters that a penalty holds: all but the head's."""
+    head = {id(p) for p in model.head_parameters()}
+    return [p for p in model.parameters() if id(p) not in head]
+
+
+def zeros(params: Sequence[Tensor]) -> Tensors:
+    """One zero tensor like each of `params`."""
+    return [torch.zeros_like(p) for p in params]
+
+
+class _Quadratic(torch.autograd.Function):
+    """sum_i w_i (theta_i - anchor_i)^2 over lists, with its gradient 2 w (theta - anchor) in one pass each."""
+
+    @staticmethod
+    def forward(ctx: Any, weights: Tensors, anchors: Tensors, *params: Tensor) -> Tensor:
+        gaps = torch._foreach_sub(list(params), anchors)
+        pulls = torch._foreach_mul(weights, gaps)
+        ctx.pulls = pulls
+        return torch.stack([torch.dot(p.flatten(), g.flatten()) for p, g in zip(pulls, gaps, strict=True)]).sum()
+
+    @staticmethod
+    def backward(ctx: Any, *grads: Tensor) -> Any:
+        return (None, None, *torch._foreach_mul(ctx.pulls, 2 * grads[0]))
+
+
+def quadratic(params: Sequence[nn.Parameter], anchors: Tensors, weights: Tensors) -> Tensor:
+    """sum_i w_i (theta_i - theta*_i)^2, 0-d (Kirkpatrick et al. 2017, Eq. 3, without the factor 1/2)."""
+    return _Quadratic.apply(weights, anchors, *params)  # type: ignore[no-any-return]
+
+
+def fisher_of_batch(model: Network, params: Sequence[nn.Parameter], x: Tensor, labels: Tensor) -> Tensors:
+    """Mean over samples of the squared gradient of log p(label | x), one tensor per parameter.
+
+    Per-sample gradients by vectorization (the diagonal of the Fisher matrix when labels are drawn from the model).
+    x: (B, C, H, W); labels: (B,) long.
+    """
+    names = {id(p): n for n, p in model.named_parameters()}
+    chosen = {names[id(p)]: p.detach() for p in params}
+    others = {n: p.detach() for n, p in model.named_parameters() if n not in chosen}
+    buffers = dict(model.named_buffers())
+
+    def log_likelihood(weights: dict[str, Tensor], image: Tensor, label: Tensor) -> Tensor:
+        scores = torch.func.functional_call(model, (weights, others, buffers), (image.unsqueeze(0),))
+        return torch.log_softmax(scores, dim=1).gather(1, label.view(1, 1)).squeeze()
+
+    gradients = torch.func.vmap(torch.func.grad(log_likelihood), in_dims=(None, 0, 0))(chosen, x, labels)
+    return [g.square().mean(dim=0) for g in gradients.values()]
+
+
+def add_batch_fisher(total: Tensors, params: Sequence[nn.Parameter], loss: Tensor, share: float) -> None:
+    """Add `share` times the squared gradient of a batch's mean loss: the published code's estimate.
+
+    The square of a mean is smaller than the mean of squares by up to the batch size.
+    """
+    gradients = torch.autograd.grad(loss, list(params))
+    torch._foreach_addcmul_(total, list(gradients), list(gradients), value=share)
+
+
+def draw_labels(scores: Tensor, generator: torch.Generator) -> Tensor:
+    """(B,) labels drawn from the softmax of (B, K) scores; `generator` is a CPU generator."""
+    uniform = torch.rand(scores.shape[0], 1, generator=generator).to(scores.device)
+    return (scores.softmax(dim=1).cumsum(dim=1) < uniform).sum(dim=1).clamp(max=scores.shape[1] - 1)
+
+
+def grads(params: Sequence[nn.Parameter]) -> Tensors:
+    """The gradients of `params`, zeros where there is none."""
+    return [torch.zeros_like(p) if p.grad is None else p.grad for p in params]
+
+
+def normalized(values: Tensors) -> Tensors:
+    """Values scaled to a largest one of 1 over the whole list."""
+    top = torch.stack([v.max() for v in values]).max().clamp(min=1e-12)
+    return torch._foreach_div(values, top)  # type: ignore[return-value]

@@ -1,0 +1,223 @@
+"""BiC: correct the bias toward new classes with two numbers learned on held-out samples.
+
+Wu et al., "Large Scale Incremental Learning", CVPR 2019, arXiv:1905.13260. Stage 1 is cross-entropy and distillation
+(Eqs. 1-3), stage 2 fits a scale and a shift of the current task's outputs (Eqs. 4-5) on a balanced validation set, a
+tenth of the memory's capacity that is trained on by neither stage 1 nor anything else. In a blurry stream the new
+classes are the task's majors. `algorithm = "published"` is Rainbow Memory's code (arXiv:2103.17230): another feature
+block at every task, only the last group of outputs ever corrected, validation images also trained on, and in a blurry
+stream pure distillation after the first task.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Literal
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from cllab.data.base import Split, TensorImages
+from cllab.memory.base import ranks_within_class
+from cllab.methods import _distill as distill
+from cllab.methods.base import Batch, Learner, Method, MethodInfo
+from cllab.models.base import Network
+from cllab.spec import param
+
+if TYPE_CHECKING:
+    from cllab.engine.loop import Loop
+    from cllab.scenarios.base import Task
+
+TEMPERATURE = 2.0
+
+
+class BiC(Method):
+    """Distillation, then a scale and a shift for the new classes."""
+
+    info = MethodInfo(
+        title="BiC",
+        paper="arXiv:1905.13260",
+        year=2019,
+        family="replay",
+        needs=frozenset({"memory", "boundaries"}),
+        memory="prototype",
+        inert={"memory.capacity": 0, "method.distill": False},
+        reference={"train.head": "reset"},
+    )
+
+    @dataclass(frozen=True, kw_only=True)
+    class Config:
+        """Settings."""
+
+        distill: bool = param(True, "Distil the earlier network in stage 1", source="--distilling")
+        validation: float = param(0.1, "Share of the capacity held out for stage 2", low=0, high=0.9)
+        bias_epochs: int = param(
+            200,
+            "Passes over the validation set in stage 2; -1 for as many as the phase before had",
+            low=-1,
+            reference=-1,
+        )
+        bias_lr: float = param(0.01, "Learning rate of Adam in stage 2", low=0, log=True, reference=0.001)
+        algorithm: Literal["paper", "published"] = param(
+            "paper", "The paper's algorithm, or the published code of Rainbow Memory", reference="published"
+        )
+        features: int = param(2048, "Features of the published variant's extra blocks", source="feature_size", low=1)
+
+    def __init__(self, config: Config, learner: Learner) -> None:
+        super().__init__(config, learner)
+        self.teacher: Network | None = None
+        memory = learner.memory
+        self.n_valid = round(config.validation * memory.capacity)
+        memory.capacity -= self.n_valid
+        # one (scale, shift) per task, and which task corrects a class
+        self.bias = torch.zeros(0, 2, device=learner.device)
+        self.group = torch.zeros(0, dtype=torch.long, device=learner.device)
+        self.valid = {k: v for k, v in memory.columns.items() if k in ("images", "labels")}
+        self.held_out = torch.zeros(0, dtype=torch.bool, device=learner.device)
+        self.live: list[nn.Parameter] = []
+
+    @property
+    def published(self) -> bool:
+        return bool(self.config.algorithm == "published")
+
+    def begin_task(self, task: Task) -> None:
+        learner, model = self.learner, self.learner.model
+        if task.index > 0 and not self.published:
+            self.teacher = learner.frozen_copy()
+        if self.published:
+            with learner.seeded("init"):
+                model.add_block(self.config.features)
+                model.reset_head(model.n_classes)
+        self.bias = torch.cat([self.bias, torch.tensor([[1.0, 0.0]], device=learner.device)])
+        grown = torch.full((model.n_classes - len(self.group),), task.index, device=learner.device)
+        self.group = torch.cat([self.group, grown])
+        own = torch.tensor(task.classes, device=learner.device)
+        self.group = self.group.index_fill(0, own[own < len(self.group)], task.index)
+        if self.published:
+            # the last group of outputs is the one that is corrected, whatever the task
+            size = max(1, len(task.classes))
+            self.group = torch.full_like(self.group, -1)
+            self.group[-size:] = task.index if round(model.n_classes / size) - 1 == task.index else -1
+        self.held_out = torch.zeros(len(task.train), dtype=torch.bool, device=learner.device)
+        if not self.published:
+            self._hold_out(task, remove=True)
+        else:
+            self._trim(self.n_valid // max(1, len(learner.old) or 1) if learner.old else self.n_valid)
+
+    def learn(self, task: Task, loop: Loop) -> None:
+        loop.fit(self.offered(task), phase="stream", replay="concat", cutmix=False)
+        if self.published or not (loop.online and loop.train.memory_epochs):
+            self._stage_2(task, loop, loop.train.epochs)
+
+    def rehearse(self, task: Task, loop: Loop) -> None:
+        loop.fit(self.learner.memory.split(), phase="memory", cutmix=False)
+        self._stage_2(task, loop, loop.train.memory_epochs)
+
+    def offered(self, task: Task) -> Split:
+        return task.train.subset((~self.held_out).nonzero().flatten()) if self.held_out.any() else task.train
+
+    def after_fit(self, phase: str, split: Split, loop: Loop) -> None:
+        if self.published and phase in ("stream", "memory"):
+            assert loop.task is not None
+            self._hold_out(loop.task, remove=False)
+            self.teacher = self.learner.frozen_copy()
+
+    def _stage_2(self, task: Task, loop: Loop, epochs: int) -> None:
+        epochs = epochs if self.config.bias_epochs < 0 else self.config.bias_epochs
+        if not epochs or task.index == 0 or not len(self.valid["labels"]):
+            return
+        loop.do(lambda: self._open_bias(task.index))
+        self.live = [nn.Parameter(v.detach()) for v in self.live]  # from a checkpoint they come as plain tensors
+        images = TensorImages(self.valid["images"])
+        index = torch.arange(len(images), device=self.learner.device)
+        loop.fit(
+            Split(images, index, self.valid["labels"]),
+            phase="bias correction",
+            epochs=epochs,
+            batch_size=100,
+            drop_last=False,
+            loss=self._bias_loss,
+            parameters=self.live,
+            lr=self.config.bias_lr,
+            train_mode=False,
+            cutmix=False,
+        )
+        loop.do(lambda: self._close_bias(task.index))
+
+    def loss(self, batch: Batch) -> dict[str, Tensor]:
+        learner = self.learner
+        scores = learner.model(batch.x)
+        if self.published:
+            scores = self._corrected(scores)
+        cross_entropy = F.cross_entropy(scores, batch.y)
+        if self.teacher is None or not self.config.distill:
+            return {"cross-entropy": cross_entropy}
+        kept = learner.old if self.published else tuple(c for c in learner.old if c not in learner.own)
+        share = len(kept) / max(1, len(learner.seen))
+        if share == 0:
+            return {"cross-entropy": cross_entropy}
+        old = torch.tensor(kept, device=scores.device)
+        with torch.no_grad():
+            before = self._corrected(self.teacher(batch.x), newest=False).index_select(1, old)
+        distillation = distill.soft_cross_entropy(scores.index_select(1, old), before, TEMPERATURE)  # Eq. 2
+        return {"cross-entropy": (1 - share) * cross_entropy, "distillation": share * distillation}  # Eq. 3
+
+    def predict(self, x: Tensor, task_label: int | None) -> Tensor:
+        return self._corrected(self.learner.model(x))
+
+    def _corrected(self, scores: Tensor, *, newest: bool = True) -> Tensor:  # Eq. 4
+        """(B, K) scores with every class's scale and shift; `newest=False` leaves the current task's out."""
+        k = scores.shape[1]
+        bias = self.bias
+        if self.live:
+            bias = torch.cat([bias[:-1], torch.stack([self.live[0], self.live[1]]).view(1, 2)])
+        plain = torch.tensor([[1.0, 0.0]], device=scores.device)
+        if not newest:
+            bias = torch.cat([bias[:-1], plain])
+        chosen = torch.cat([bias, plain])[self.group[:k]]  # group -1 is never corrected
+        return scores * chosen[:, 0] + chosen[:, 1]
+
+    def _bias_loss(self, batch: Batch) -> dict[str, Tensor]:  # Eq. 5
+        with torch.no_grad():
+            scores = self.learner.model(batch.x)
+        return {"bias correction": F.cross_entropy(self._corrected(scores), batch.y)}
+
+    def _open_bias(self, task: int) -> None:
+        self.live = [nn.Parameter(v.clone()) for v in self.bias[task]]
+
+    def _close_bias(self, task: int) -> None:
+        if self.live:
+            self.bias[task] = torch.stack([p.detach() for p in self.live])
+        self.live = []
+
+    def _hold_out(self, task: Task, *, remove: bool) -> None:
+        """Take validation images of the task's classes from its stream, as many of each class as of every other."""
+        learner = self.learner
+        if self.n_valid == 0:
+            return
+        quota = self.n_valid // max(1, len(learner.seen))
+        if remove:
+            self._trim(quota)
+            own = distill.columns(learner.own, learner.model.n_classes, learner.device)
+        else:
+            own = torch.ones(learner.model.n_classes, device=learner.device)
+            quota = self.n_valid // max(1, len(learner.old) or len(learner.seen))
+        labels = task.train.labels
+        held = torch.bincount(self.valid["labels"], minlength=learner.model.n_classes)
+        room = (quota - held).clamp(min=0) if remove else torch.full_like(held, quota)
+        order = torch.randperm(len(labels), generator=learner.rng.cpu("memory")).to(learner.device)
+        taken = (ranks_within_class(labels, order) < room[labels]) & (own[labels] > 0)
+        if remove:
+            self.held_out = taken
+        chosen = taken.nonzero().flatten()
+        self.valid = {
+            "images": torch.cat([self.valid["images"], task.train.fetch(chosen)]),
+            "labels": torch.cat([self.valid["labels"], labels[chosen]]),
+        }
+
+    def _trim(self, quota: int) -> None:
+        """Cut the validation set to `quota` images of every class."""
+        labels = self.valid["labels"]
+        if len(labels):
+            kept = ranks_within_class(labels, torch.arange(len(labels), device=labels.device)) < quota
+            self.valid = {k: v[kept] for k, v in self.valid.items()}

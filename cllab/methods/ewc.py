@@ -1,0 +1,111 @@
+"""Elastic Weight Consolidation: hold the weights that mattered where they were.
+
+Kirkpatrick et al., "Overcoming catastrophic forgetting in neural networks", PNAS 2017, arXiv:1612.00796. The penalty is
+Eq. 3 without the factor 1/2, over all weights but the head's. Fishers of several tasks are summed with decay as in
+online EWC (Schwarz et al. 2018, arXiv:1805.06370, Eq. 9), with per-sample squared gradients and labels drawn from the
+model. `estimate = "published"` is Rainbow Memory's code (arXiv:2103.17230): after every phase the Fisher is overwritten
+by squared batch gradients, of the loss against the model's own most likely labels and of the penalty itself.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Literal
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from cllab.methods import _importance as imp
+from cllab.methods.base import Batch, Learner, Method, MethodInfo
+from cllab.spec import param
+
+if TYPE_CHECKING:
+    from cllab.data.base import Split
+    from cllab.engine.loop import Loop
+    from cllab.scenarios.base import Task
+
+
+class EWC(Method):
+    """Cross-entropy and a quadratic penalty, on stream and memory."""
+
+    info = MethodInfo(
+        title="EWC",
+        paper="arXiv:1612.00796",
+        year=2017,
+        family="regularization",
+        needs=frozenset({"boundaries"}),
+        inert={"method.strength": 0.0},
+        memory="reservoir",
+        reference={"evaluate.report": "best", "train.head": "reset"},
+    )
+
+    @dataclass(frozen=True, kw_only=True)
+    class Config:
+        """Settings."""
+
+        strength: float = param(100.0, "Weight of the penalty", source="lambda in Eq. 3; reg_coef", low=0, log=True)
+        decay: float = param(
+            1.0, "Share of the old Fisher that is kept", source="gamma in Schwarz et al.", low=0, high=1
+        )
+        samples: int = param(1000, "Samples of a task used to estimate the Fisher", low=1)
+        estimate: Literal["per-sample", "published"] = param(
+            "per-sample",
+            "Mean of squared gradients at task ends, or the published overwriting estimate",
+            reference="published",
+        )
+
+    anchors: imp.Tensors
+    fisher: imp.Tensors
+
+    def __init__(self, config: Config, learner: Learner) -> None:
+        super().__init__(config, learner)
+        self.anchors, self.fisher = [], []
+
+    def loss(self, batch: Batch) -> dict[str, Tensor]:
+        terms = {"cross-entropy": batch.cross_entropy(self.learner.model(batch.x))}
+        if self.config.strength > 0:
+            terms["penalty"] = self._penalty()
+        return terms
+
+    def after_fit(self, phase: str, split: Split, loop: Loop) -> None:
+        if self.config.estimate == "published" and self.config.strength > 0 and len(split):
+            self._overwrite(phase, split, loop)
+
+    def end_task(self, task: Task, loop: Loop) -> None:
+        if self.config.estimate == "published" or self.config.strength == 0:
+            return
+        learner, model = self.learner, self.learner.model
+        params = imp.trunk(model)
+        new = imp.zeros(params)
+        n, size = min(self.config.samples, len(task.train)), 32
+        count = 0
+        with learner.bulk():
+            for batch in loop.batches(task.train, purpose="fisher", batch_size=size):
+                labels = imp.draw_labels(model(batch.x).detach(), learner.rng.cpu("estimate"))
+                torch._foreach_add_(new, imp.fisher_of_batch(model, params, batch.x, labels), alpha=len(labels))
+                count += len(labels)
+                if count >= n:
+                    break
+        torch._foreach_div_(new, count)
+        if self.fisher:
+            torch._foreach_add_(new, self.fisher, alpha=self.config.decay)
+        self.fisher, self.anchors = new, [p.detach().clone() for p in params]
+
+    def _overwrite(self, phase: str, split: Split, loop: Loop) -> None:
+        learner, model = self.learner, self.learner.model
+        params = imp.trunk(model)
+        total = imp.zeros(params)
+        # the published estimate looks at what was trained on: the stream together with the memory, or the memory
+        candidates = learner.memory.candidates(split, learner) if phase == "stream" else split
+        with learner.bulk():
+            for batch in loop.batches(candidates, purpose="fisher", augment=True):
+                scores = model(batch.x)
+                loss = F.cross_entropy(scores, scores.detach().argmax(dim=1)) + self._penalty()
+                imp.add_batch_fisher(total, params, loss, len(batch.y) / len(candidates))
+        self.fisher, self.anchors = total, [p.detach().clone() for p in params]
+
+    def _penalty(self) -> Tensor:  # Eq. 3
+        if not self.fisher:
+            return torch.zeros((), device=self.learner.device)
+        return self.config.strength * imp.quadratic(imp.trunk(self.learner.model), self.anchors, self.fisher)  # type: ignore[no-any-return]

@@ -1,0 +1,146 @@
+"""iCaRL: classify by the nearest mean of herded exemplars, with features that distil what they knew.
+
+Rebuffi et al., "iCaRL: Incremental Classifier and Representation Learning", CVPR 2017, arXiv:1611.07725, Algorithms
+1-5: binary cross-entropy of every output, against the label for the current task's classes and against the earlier
+network for the others. In a blurry stream the current task's classes are its majors. `algorithm = "published"` is
+Rainbow Memory's code (arXiv:2103.17230): 2,048 extra features, a classifier that is never trained, cross-entropy on new
+classes only (in a blurry stream: none after the first task), and zero vectors as the means of classes without
+exemplars.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Literal
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from cllab.methods import _distill as distill
+from cllab.methods.base import Batch, Learner, Method, MethodInfo
+from cllab.models.base import FeatureBlock, Network
+from cllab.spec import param
+
+if TYPE_CHECKING:
+    from cllab.engine.loop import Loop
+    from cllab.scenarios.base import Task
+
+
+class ICaRL(Method):
+    """Binary cross-entropy, distillation, nearest mean of exemplars."""
+
+    info = MethodInfo(
+        title="iCaRL",
+        paper="arXiv:1611.07725",
+        year=2017,
+        family="replay",
+        needs=frozenset({"memory", "boundaries"}),
+        memory="prototype",
+    )
+
+    @dataclass(frozen=True, kw_only=True)
+    class Config:
+        """Settings."""
+
+        algorithm: Literal["paper", "published"] = param(
+            "paper", "The paper's algorithm, or the published code of Rainbow Memory", reference="published"
+        )
+        features: int = param(2048, "Extra features of the published variant", source="feature_size", low=1)
+
+    def __init__(self, config: Config, learner: Learner) -> None:
+        super().__init__(config, learner)
+        self.teacher: Network | None = None
+        self.means: tuple[Tensor, ...] = ()
+
+    @property
+    def published(self) -> bool:
+        return bool(self.config.algorithm == "published")
+
+    def begin_task(self, task: Task) -> None:
+        learner = self.learner
+        model = learner.model
+        if self.published and not len(model.blocks):
+            with learner.seeded("init"):
+                model.head_kind = "unbiased"
+                model.add_block(self.config.features)
+                model.reset_head(model.n_classes)
+        elif task.index > 0:
+            self.teacher = learner.frozen_copy()
+
+    def learn(self, task: Task, loop: Loop) -> None:
+        loop.do(self._remember)
+        super().learn(task, loop)
+
+    def rehearse(self, task: Task, loop: Loop) -> None:
+        loop.do(self._remember)
+        super().rehearse(task, loop)
+
+    def _remember(self) -> None:
+        if self.published:  # there every phase distils the network that it begins with
+            self.teacher = self.learner.frozen_copy() if self.learner.old else None
+
+    def parameters(self) -> list[nn.Parameter]:
+        model = self.learner.model
+        if not self.published:
+            return list(model.parameters())
+        linear = [p for b in model.blocks if isinstance(b, FeatureBlock) for p in b.linear.parameters()]
+        return [*model.backbone.parameters(), *linear]
+
+    def loss(self, batch: Batch) -> dict[str, Tensor]:
+        scores = self.learner.model(batch.x)
+        return self._published_loss(batch, scores) if self.published else self._loss(batch, scores)
+
+    def _loss(self, batch: Batch, scores: Tensor) -> dict[str, Tensor]:  # Algorithm 3
+        learner = self.learner
+        k = scores.shape[1]
+        target = distill.binary_targets(batch.y, k)
+        if batch.y_mix is not None and batch.share is not None:
+            target = batch.share * target + (1 - batch.share) * distill.binary_targets(batch.y_mix, k)
+        errors = F.binary_cross_entropy_with_logits(scores, target, reduction="none")
+        if self.teacher is None:
+            return {"classification": errors.sum(dim=1).mean()}
+        kept = tuple(c for c in learner.old if c not in learner.own)
+        mask = distill.columns(kept, k, scores.device)
+        with torch.no_grad():
+            before = F.pad(self.teacher(batch.x), (0, k - self.teacher.n_classes)).sigmoid()
+        held = F.binary_cross_entropy_with_logits(scores, before, reduction="none")
+        return {
+            "classification": (errors * (1 - mask)).sum(dim=1).mean(),
+            "distillation": (held * mask).sum(dim=1).mean(),
+        }
+
+    def _published_loss(self, batch: Batch, scores: Tensor) -> dict[str, Tensor]:
+        n_old = len(self.learner.old)
+        new = (batch.y >= n_old).float()
+        loss = F.cross_entropy(scores, batch.y, reduction="none")
+        if batch.y_mix is not None and batch.share is not None:
+            loss = batch.share * loss + (1 - batch.share) * F.cross_entropy(scores, batch.y_mix, reduction="none")
+        terms = {"classification": distill.mean_where(loss, new)}
+        if self.teacher is not None:
+            with torch.no_grad():
+                before = self.teacher(self.learner.normalize(batch.raw))[:, :n_old].sigmoid()
+            errors = F.binary_cross_entropy_with_logits(scores[:, :n_old], before, reduction="none").sum(dim=1)
+            terms["distillation"] = distill.mean_where(errors, 1 - new)
+        return terms
+
+    def prepare_evaluation(self) -> None:
+        self.means = self._class_means() if len(self.learner.memory) else ()
+
+    def predict(self, x: Tensor, task_label: int | None) -> Tensor:  # Algorithm 1
+        if not self.means:  # inside the first task there are no exemplars yet; its outputs are what there is
+            return self.learner.model(x)  # type: ignore[no-any-return]
+        means, present = self.means
+        phi = F.normalize(self.learner.model.features(x), dim=1)
+        distance = torch.cdist(phi, means).square()
+        return -distance if self.published else (-distance).masked_fill(present == 0, float("-inf"))
+
+    def _class_means(self) -> tuple[Tensor, Tensor]:
+        """(K, D) normalized means of the exemplars' normalized features, and (K,) whether there are any."""
+        learner = self.learner
+        n_classes = learner.model.n_classes
+        memory = learner.memory.split()
+        phi = F.normalize(learner.features(memory), dim=1)
+        sums = torch.zeros(n_classes, phi.shape[1], device=phi.device).index_add_(0, memory.labels, phi)
+        present = torch.bincount(memory.labels, minlength=n_classes)
+        return F.normalize(sums, dim=1), present

@@ -1,0 +1,69 @@
+"""Train on everything at once: the upper bound of every comparison.
+
+At each task a fresh network learns the data of all tasks so far. `when = "first"` is Rainbow Memory's code
+(arXiv:2103.17230): one training on the whole stream, with the network's native normalized head, then nothing.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Literal
+
+from torch import Tensor
+
+from cllab.data.base import join
+from cllab.methods.base import Batch, Method, MethodInfo
+from cllab.spec import param
+
+if TYPE_CHECKING:
+    from cllab.engine.loop import Loop
+    from cllab.scenarios.base import Stream, Task
+
+
+class Joint(Method):
+    """Cross-entropy on all data."""
+
+    info = MethodInfo(
+        title="Joint training",
+        family="bound",
+        needs=frozenset({"past-data"}),
+        memory="random",
+        replay="none",
+        reference={"evaluate.report": "best"},
+    )
+
+    @dataclass(frozen=True, kw_only=True)
+    class Config:
+        """Settings."""
+
+        when: Literal["each-task", "last"] = param(
+            "each-task", "Train at every task on the data so far, or only at the last on everything", reference="last"
+        )
+        head: Literal["linear", "normed"] = param(
+            "linear",
+            "Output layer: linear, or the published network's linear with batch normalization",
+            reference="normed",
+        )
+
+    def learn(self, task: Task, loop: Loop) -> None:
+        # the stream is not a method's to keep: joint training is the one that may look back
+        splits = [t.train for t in loop.stream.tasks[: task.index + 1]]
+        if self.config.when == "last" and task.index < loop.stream.n_tasks - 1:
+            return
+        everything = splits[0]
+        for split in splits[1:]:
+            everything = join(everything, split)
+        loop.do(lambda: loop.renew(model=True, head=self.config.head))
+        loop.fit(everything, phase="stream")
+
+    def rehearse(self, task: Task, loop: Loop) -> None:
+        """Nothing: all data was there already."""
+
+    def planned_steps(self, task: Task, loop: Loop, stream: Stream) -> int:
+        if self.config.when == "last" and task.index < stream.n_tasks - 1:
+            return 0
+        n = sum(len(t.train) for t in stream.tasks[: task.index + 1])
+        return loop.train.epochs * loop.steps_per_epoch(n, "none", loop.train.batch_size, 0)
+
+    def loss(self, batch: Batch) -> dict[str, Tensor]:
+        return {"cross-entropy": batch.cross_entropy(self.learner.model(batch.x))}

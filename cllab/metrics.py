@@ -1,0 +1,252 @@
+"""Continual-learning metrics, each with its definition and source.
+
+Everything follows from the accuracy matrix R, (E, E) floats: R[i, j] is the accuracy on task j after learning task i,
+NaN where it was not evaluated; and from the accuracies over all classes seen so far, one after each task.
+All accuracies are fractions in 0..1.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+Array = NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class Metric:
+    """A metric as `cllab explain` shows it."""
+
+    name: str
+    title: str
+    formula: str
+    help: str
+    source: str
+    higher_is_better: bool = True
+
+
+def matrix(rows: Sequence[Sequence[float | None]], n_tasks: int) -> Array:
+    """Rows of accuracies, None for missing, as an (E, E) array with NaN."""
+    r = np.full((n_tasks, n_tasks), np.nan)
+    for i, row in enumerate(rows[:n_tasks]):
+        for j, value in enumerate(row[:n_tasks]):
+            if value is not None:
+                r[i, j] = value
+    return r
+
+
+def last_accuracy(seen: Sequence[float]) -> float:
+    """Accuracy over all seen classes after the last task; seen: (E,)."""
+    return float(seen[-1]) if len(seen) else float("nan")
+
+
+def average_accuracy(seen: Sequence[float]) -> float:
+    """Mean over tasks i of the accuracy over the classes seen after task i; seen: (E,)."""
+    return float(np.mean(seen)) if len(seen) else float("nan")
+
+
+def task_accuracy(r: ArrayLike) -> float:
+    """ACC = mean_j R[E-1, j] (Lopez-Paz & Ranzato 2017, Eq. 2); r: (E, E)."""
+    r = np.asarray(r, float)
+    return _mean(r[-1])
+
+
+def forgetting(r: ArrayLike) -> float:
+    """F = mean_{j<E-1} (max_{j<=i<E-1} R[i, j] - R[E-1, j]) (Chaudhry et al. 2018, Eq. 3); r: (E, E)."""
+    return _mean(forgetting_per_task(r))
+
+
+def forgetting_per_task(r: ArrayLike) -> Array:
+    """(E-1,): best earlier accuracy on each old task minus the last one; NaN where it cannot be known."""
+    r = np.asarray(r, float)
+    last = len(r) - 1
+    out = np.full(max(last, 0), np.nan)
+    for j in range(last):
+        earlier = r[j:last, j]
+        if np.isfinite(earlier).any() and np.isfinite(r[last, j]):
+            out[j] = np.nanmax(earlier) - r[last, j]
+    return out
+
+
+def forgetting_any_row(r: ArrayLike) -> float:
+    """As `forgetting`, but the maximum runs over all rows before the last, also before task j was learned.
+
+    This is what the published code of Rainbow Memory and of Bilevel Continual Learning computes; in blurry streams,
+    where every class is seen from the first task on, it is the natural reading. r: (E, E).
+    """
+    r = np.asarray(r, float)
+    if len(r) < 2:
+        return float("nan")
+    earlier, last = r[:-1, :-1], r[-1, :-1]
+    known = np.isfinite(earlier).any(axis=0) & np.isfinite(last)
+    if not known.any():
+        return float("nan")
+    return float(np.mean(np.nanmax(earlier[:, known], axis=0) - last[known]))
+
+
+def backward_transfer(r: ArrayLike) -> float:
+    """BWT = mean_{j<E-1} (R[E-1, j] - R[j, j]) (Lopez-Paz & Ranzato 2017, Eq. 3); r: (E, E)."""
+    r = np.asarray(r, float)
+    return _mean(r[-1, :-1] - np.diag(r)[:-1])
+
+
+def forward_transfer(r: ArrayLike, baseline: ArrayLike) -> float:
+    """FWT = mean_{j>0} (R[j-1, j] - b[j]) (Lopez-Paz & Ranzato 2017, Eq. 4).
+
+    r: (E, E); baseline: (E,) accuracy on each task of the model before any training.
+    """
+    r, b = np.asarray(r, float), np.asarray(baseline, float)
+    return _mean(np.array([r[j - 1, j] - b[j] for j in range(1, len(r))]))
+
+
+def learning_accuracy(r: ArrayLike) -> float:
+    """LA = mean_j R[j, j]: how well each task was learned when it was its turn (Riemer et al. 2019); r: (E, E)."""
+    return _mean(np.diag(np.asarray(r, float)))
+
+
+def intransigence(joint: float, last: float) -> float:
+    """I = accuracy of joint training minus the last accuracy (Chaudhry et al. 2018, Eq. 4, for the last task)."""
+    return joint - last
+
+
+def stream_area(samples: Sequence[int], accuracy: Sequence[float]) -> float:
+    """Mean accuracy over the stream: area under accuracy over samples, divided by the span (Koh et al. 2022, A_AUC).
+
+    samples: (n,) ascending; accuracy: (n,). One point gives its value.
+    """
+    if not len(samples):
+        return float("nan")
+    x, y = np.asarray(samples, float), np.asarray(accuracy, float)
+    span = x[-1] - x[0]
+    return float(np.trapezoid(y, x) / span) if span > 0 else float(y[-1])
+
+
+def _mean(values: Array) -> float:
+    values = values[np.isfinite(values)]
+    return float(values.mean()) if len(values) else float("nan")
+
+
+METRICS: dict[str, Metric] = {
+    m.name: m
+    for m in (
+        Metric(
+            "last_accuracy",
+            "last accuracy",
+            "a[E-1]",
+            "Accuracy over all test samples of the classes seen so far, after the last task.",
+            "A_last in Bang et al. 2021",
+        ),
+        Metric(
+            "average_accuracy",
+            "average accuracy",
+            "mean_i a[i]",
+            "Mean over tasks of the accuracy over the classes seen so far.",
+            "Rebuffi et al. 2017; A_avg in Bang et al. 2021",
+        ),
+        Metric(
+            "task_accuracy",
+            "task accuracy",
+            "mean_j R[E-1, j]",
+            "Mean of the last row of the accuracy matrix: every task counts the same.",
+            "ACC, Lopez-Paz & Ranzato 2017, Eq. 2",
+        ),
+        Metric(
+            "forgetting",
+            "forgetting",
+            "mean_{j<E-1} (max_{j<=i<E-1} R[i,j] - R[E-1,j])",
+            "How far old tasks fell from the best they ever were.",
+            "Chaudhry et al. 2018, Eq. 3",
+            False,
+        ),
+        Metric(
+            "forgetting_any_row",
+            "forgetting (all rows)",
+            "mean_{j<E-1} (max_{i<E-1} R[i,j] - R[E-1,j])",
+            "As forgetting, with the best over all earlier rows; the published code's reading, natural in blurry streams.",
+            "F_last in the code of Bang et al. 2021",
+            False,
+        ),
+        Metric(
+            "backward_transfer",
+            "backward transfer",
+            "mean_{j<E-1} (R[E-1,j] - R[j,j])",
+            "What later tasks did to earlier ones; negative is forgetting.",
+            "BWT, Lopez-Paz & Ranzato 2017, Eq. 3",
+        ),
+        Metric(
+            "forward_transfer",
+            "forward transfer",
+            "mean_{j>0} (R[j-1,j] - b[j])",
+            "What earlier tasks did for later ones, against the untrained model b; needs evaluate.future = true.",
+            "FWT, Lopez-Paz & Ranzato 2017, Eq. 4",
+        ),
+        Metric(
+            "learning_accuracy",
+            "learning accuracy",
+            "mean_j R[j,j]",
+            "How well each task was learned when it was its turn.",
+            "LA, Riemer et al. 2019",
+        ),
+        Metric(
+            "intransigence",
+            "intransigence",
+            "a_joint - a[E-1]",
+            "What was lost against training on all data at once, measured on a joint run of the same seed.",
+            "Chaudhry et al. 2018, Eq. 4",
+            False,
+        ),
+        Metric(
+            "stream_area",
+            "area under the stream",
+            "(1/span) integral a d(samples)",
+            "Mean accuracy while the stream passes; needs evaluate.every > 0.",
+            "A_AUC, Koh et al. 2022",
+        ),
+        Metric(
+            "best_accuracy",
+            "best test epoch",
+            "max over epochs of the last task",
+            "The best test epoch of the last task, as published code reports; it selects on test data, so never the default.",
+            "the code of Bang et al. 2021",
+        ),
+    )
+}
+
+
+def summary(
+    rows: Sequence[Sequence[float | None]],
+    seen: Sequence[float],
+    *,
+    n_tasks: int,
+    baseline: Sequence[float | None] | None = None,
+    stream: Sequence[tuple[int, float]] = (),
+) -> dict[str, float]:
+    """Every metric that these accuracies determine; NaN entries are left out.
+
+    rows: (i, E) accuracy rows so far; seen: (i,) accuracy over seen classes; baseline: (E,) before training;
+    stream: (samples, accuracy) pairs.
+    """
+    r = matrix(rows, n_tasks)[: len(rows), : len(rows)] if rows else np.zeros((0, 0))
+    values: dict[str, float] = {
+        "last_accuracy": last_accuracy(seen),
+        "average_accuracy": average_accuracy(seen),
+    }
+    square: dict[str, Callable[[Any], float]] = {
+        "task_accuracy": task_accuracy,
+        "forgetting": forgetting,
+        "forgetting_any_row": forgetting_any_row,
+        "backward_transfer": backward_transfer,
+        "learning_accuracy": learning_accuracy,
+    }
+    if len(r):
+        values.update({name: f(r) for name, f in square.items()})
+        if baseline is not None:
+            b = np.array([np.nan if v is None else v for v in baseline])[: len(r)]
+            values["forward_transfer"] = forward_transfer(r, b)
+    if stream:
+        values["stream_area"] = stream_area([s for s, _ in stream], [a for _, a in stream])
+    return {k: v for k, v in values.items() if np.isfinite(v)}

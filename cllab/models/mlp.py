@@ -1,0 +1,49 @@
+"""A small multilayer perceptron: for the built-in digits and for tests.
+
+Linear layers with ReLU and batch normalization where asked. Not to be confused with mlp400, the MNIST network of
+Rainbow Memory.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from torch import Tensor, nn
+
+from cllab.models.base import Backbone, Model, ModelInfo, pixels
+from cllab.spec import param
+
+
+class MLP(Model):
+    """Hidden layers of one width."""
+
+    info = ModelInfo(title="Small MLP")
+
+    @dataclass(frozen=True, kw_only=True)
+    class Config:
+        """Settings."""
+
+        width: int = param(100, "Units of a hidden layer", low=1, high=65536)
+        layers: int = param(2, "Hidden layers", low=1, high=32)
+        norm: bool = param(False, "Batch normalization after every hidden layer")
+
+    @staticmethod
+    def build(config: Config, shape: tuple[int, int, int]) -> Backbone:
+        return _MLP(pixels(shape), config.width, config.layers, config.norm)
+
+
+class _MLP(Backbone):
+    def __init__(self, inputs: int, width: int, layers: int, norm: bool) -> None:
+        super().__init__()
+        self.width = width
+        blocks: list[nn.Module] = []
+        for i in range(layers):
+            blocks.append(nn.Linear(inputs if i == 0 else width, width, bias=not norm))
+            if norm:
+                blocks.append(nn.BatchNorm1d(width))
+            blocks.append(nn.ReLU(inplace=True))
+        self.layers = nn.Sequential(*blocks)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(B, C, H, W) to (B, width)."""
+        return self.layers(x.flatten(1))  # type: ignore[no-any-return]

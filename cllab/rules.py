@@ -1,0 +1,96 @@
+"""Which combinations can work, from declarations alone: for the command line before anything is loaded, and for the
+form, which greys out the rest."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Any
+
+from cllab.errors import UsageError
+
+if TYPE_CHECKING:
+    from cllab.catalog import Catalog
+    from cllab.config import RunConfig
+
+
+def check(config: RunConfig, catalog: Catalog) -> None:
+    """Refuse an impossible combination.
+
+    Raises:
+        UsageError: the first problem, beginning with the key to change.
+    """
+    for problem in problems(config, catalog):
+        raise UsageError(problem)
+
+
+def problems(config: RunConfig, catalog: Catalog) -> Iterator[str]:
+    """Every reason why this combination cannot work, each beginning with the key to change."""
+    method = catalog.get("method", config.method.name)
+    memory = catalog.get("memory", config.memory.name)
+    scenario = catalog.get("scenario", config.scenario.name)
+    dataset = catalog.get("dataset", config.dataset.name)
+    model = catalog.get("model", config.model.name)
+    needs = set(method.facts.get("needs", ()))
+    capacity = config.memory.common["capacity"]
+    n_train, n_classes, shape = (dataset.facts.get(k) for k in ("n_train", "n_classes", "shape"))
+    n_classes = config.dataset.values.get("n_classes", n_classes)
+    if "per_class" in config.dataset.values and n_classes:
+        n_train = config.dataset.values["per_class"] * n_classes
+    online = config.scenario.values.get("stream") == "online"
+
+    if "memory" in needs and capacity == 0 and "memory.capacity" not in method.facts.get("inert", {}):
+        yield f"memory.capacity must be at least 1: method '{method.name}' learns from its memory"
+    if n_train and capacity > n_train:
+        yield f"memory.capacity = {capacity} is larger than the data: '{dataset.name}' has {n_train} training samples"
+    if "task-labels" in needs and not _task_labels(config, scenario.facts):
+        yield (
+            f"scenario.name = '{scenario.name}' gives no task labels, which method '{method.name}' needs; "
+            "use task-incremental"
+        )
+    if "boundaries" in needs and not scenario.facts.get("has_boundaries", True):
+        yield f"scenario.name = '{scenario.name}' has no task boundaries, which method '{method.name}' needs"
+    tasks = config.scenario.values.get("tasks")
+    if scenario.facts.get("has_class_tasks", True) and n_classes and tasks and tasks > n_classes:
+        yield f"scenario.tasks = {tasks} is more than the {n_classes} classes of '{dataset.name}'"
+    policies = method.facts.get("policies")
+    if policies and capacity > 0 and memory.name not in policies:
+        yield f"memory.name = '{memory.name}' does not work with method '{method.name}'; use {' or '.join(policies)}"
+    refuses = memory.facts.get("refuses", {})
+    if method.name in refuses and capacity > 0:
+        yield f"memory.name = '{memory.name}' does not work with method '{method.name}': {refuses[method.name]}"
+    if online and config.train.epochs > 1:
+        yield (
+            f"train.epochs = {config.train.epochs}, but an online stream is read once; set train.epochs = 1 and use "
+            "train.memory_epochs to go on training on the memory, or scenario.stream = 'offline'"
+        )
+    if config.train.memory_epochs and not online and not method.facts.get("memory_only", False):
+        yield (
+            f"train.memory_epochs = {config.train.memory_epochs} belongs to online streams; "
+            "set scenario.stream = 'online' or train.memory_epochs = 0"
+        )
+    if config.evaluate.every and not online:
+        yield f"evaluate.every = {config.evaluate.every} belongs to online streams; set scenario.stream = 'online'"
+    if config.evaluate.top_k > (n_classes or config.evaluate.top_k):
+        yield f"evaluate.top_k = {config.evaluate.top_k} is more than the {n_classes} classes of '{dataset.name}'"
+    smallest = model.facts.get("min_size", 1)
+    size = config.dataset.values.get("size") or (min(shape[1:]) if shape else None)
+    if size and size < smallest:
+        yield f"model.name = '{model.name}' needs images of at least {smallest} pixels, '{dataset.name}' has {size}"
+    weights = config.model.values.get("weights")
+    if weights not in (None, "none", "") and model.facts.get("rgb") and shape and shape[0] != 3:
+        yield f"model.weights = '{weights}' needs RGB images, '{dataset.name}' has {shape[0]} channel"
+    yield from _device(config.device)
+
+
+def _task_labels(config: RunConfig, facts: Any) -> bool:
+    return bool(facts.get("has_task_labels")) or bool(config.scenario.values.get("task_labels"))
+
+
+def _device(device: str) -> Iterator[str]:
+    kind, _, number = device.partition(":")
+    if (
+        kind not in ("auto", "cpu", "cuda", "mps")
+        or (number and not number.isdigit())
+        or (number and kind in ("auto", "cpu"))
+    ):
+        yield f"device = '{device}' must be auto, cpu, cuda, cuda:N or mps"

@@ -1,0 +1,482 @@
+"""Run folders: the one place that knows the names of the files inside.
+
+config.toml     what was asked, complete          events.jsonl   what happened, append-only
+control         what a viewer wants               worker.log     what libraries printed
+memory/         what the memory held              checkpoint/    how to go on
+result.json     what came out, written last       lock           held while a process trains
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import shlex
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import IO, Any
+
+from cllab import events as ev
+from cllab.config import RunConfig
+from cllab.errors import CllabError, UsageError, nearest
+
+if sys.platform != "win32":
+    import fcntl
+
+CONTROL_COMMANDS = ("pause", "resume", "step", "stop", "trace")
+"""What a viewer may ask: `step` runs to the end of the current task and pauses there."""
+
+
+def runs_folder(given: str | os.PathLike[str] | None = None) -> Path:
+    """Where runs are kept: `given`, else $CLLAB_RUNS, else ./runs."""
+    return Path(given or os.environ.get("CLLAB_RUNS") or "runs").expanduser()
+
+
+class LockedError(UsageError):
+    """Another process is training in this run folder."""
+
+
+class RunLock:
+    """An exclusive lock on a run folder, released by the kernel when its holder dies.
+
+    Raises:
+        LockedError: when another process holds it.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self._file: IO[str] = path.open("a+", encoding="utf-8")
+        if sys.platform != "win32":
+            try:
+                self._take()
+            except OSError:
+                self._file.seek(0)
+                owner = self._file.read().strip()
+                self._file.close()
+                raise LockedError(
+                    f"run '{path.parent.name}' is already being trained{f' by process {owner}' if owner else ''}; "
+                    "use cllab attach to watch it"
+                ) from None
+            # a forked child would keep the lock alive after its parent's death
+            os.register_at_fork(after_in_child=self._close_quietly)
+        self._file.seek(0)
+        self._file.truncate()
+        self._file.write(str(os.getpid()))
+        self._file.flush()
+
+    def _take(self) -> None:
+        """Lock, trying for a moment: a viewer that asks whether a run is alive holds the lock for some microseconds."""
+        for _ in range(4):
+            try:
+                return fcntl.flock(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except OSError:
+                time.sleep(0.02)
+        fcntl.flock(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+
+    def _close_quietly(self) -> None:
+        if not self._file.closed:
+            os.close(self._file.fileno())
+
+    def release(self) -> None:
+        """Give the lock back."""
+        if not self._file.closed:
+            self._file.close()
+
+
+def is_locked(path: Path) -> bool:
+    """Whether a living process holds the lock at `path`."""
+    if sys.platform == "win32" or not path.exists():
+        return False
+    try:
+        with path.open("r") as file:
+            try:
+                fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
+            except OSError:
+                return True
+    except OSError:
+        return False
+    return False
+
+
+@dataclass(frozen=True)
+class RunStatus:
+    """How a run stands.
+
+    Attributes:
+        state: starting, training, paused, done, failed, stopped or lost (its process died without a word).
+        reason: one sentence for failed and lost.
+        task, n_tasks: position, when known.
+        updated: when something was last written, seconds since the epoch.
+    """
+
+    state: str
+    reason: str = ""
+    updated: float = 0.0
+    pid: int | None = None
+
+
+@dataclass(frozen=True)
+class Run:
+    """One run folder."""
+
+    folder: Path
+
+    @property
+    def id(self) -> str:
+        return self.folder.name
+
+    @property
+    def events_path(self) -> Path:
+        return self.folder / "events.jsonl"
+
+    @property
+    def config_path(self) -> Path:
+        return self.folder / "config.toml"
+
+    @property
+    def log_path(self) -> Path:
+        return self.folder / "worker.log"
+
+    @property
+    def lock_path(self) -> Path:
+        return self.folder / "lock"
+
+    @property
+    def control_path(self) -> Path:
+        return self.folder / "control"
+
+    @property
+    def memory_folder(self) -> Path:
+        return self.folder / "memory"
+
+    @property
+    def checkpoint_path(self) -> Path:
+        return self.folder / "checkpoint" / "latest.pt"
+
+    @property
+    def result_path(self) -> Path:
+        return self.folder / "result.json"
+
+    def config(self) -> RunConfig:
+        """What was asked.
+
+        Raises:
+            UsageError: when config.toml is missing or was edited out of shape.
+        """
+        try:
+            text = self.config_path.read_text(encoding="utf-8")
+        except OSError as error:
+            raise UsageError(f"{self.config_path}: {error.strerror}") from None
+        return RunConfig.from_toml(text, where=str(self.config_path), base=self.folder)
+
+    def result(self) -> dict[str, Any] | None:
+        """`result.json`, None when the run has not ended or the file is torn."""
+        try:
+            data = json.loads(self.result_path.read_text(encoding="utf-8"))
+        except (OSError, ValueError):
+            return None
+        return data if isinstance(data, dict) else None
+
+    def status(self) -> RunStatus:
+        """How the run stands, from the lock and the last lines of the log; cheap enough for a list."""
+        try:
+            updated = self.events_path.stat().st_mtime
+        except OSError:
+            updated = self.folder.stat().st_mtime if self.folder.exists() else 0.0
+        last = self.last_event()
+        if is_locked(self.lock_path):
+            state = "paused" if isinstance(last, ev.Paused) else "training" if last is not None else "starting"
+            return RunStatus(state, updated=updated, pid=self._pid())
+        if isinstance(last, ev.RunEnded):
+            return RunStatus(last.status, last.reason, updated)
+        if last is None and not self.lock_path.exists():
+            return RunStatus("starting" if time.time() - updated < 30 else "lost", "it never started", updated)
+        return RunStatus("lost", "the training process died without a word; see worker.log", updated)
+
+    def last_event(self) -> ev.Event | None:
+        """The last whole record."""
+        try:
+            with self.events_path.open("rb") as file:
+                file.seek(0, os.SEEK_END)
+                size = file.tell()
+                file.seek(max(0, size - 65536))
+                lines = file.read().split(b"\n")
+        except OSError:
+            return None
+        for line in reversed(lines[:-1]):
+            event = ev.from_line(line)
+            if event is not None:
+                return event
+        return None
+
+    def events(self, *, follow: bool = False, poll: float = 0.1) -> Iterator[ev.Event]:
+        """The records so far; with `follow`, further ones as they are written, until the run is over."""
+        tail = Tail(self.events_path)
+        while True:
+            alive = is_locked(self.lock_path)
+            over = False
+            for event in tail.read():
+                over = isinstance(event, ev.RunEnded)
+                yield event
+            if not follow or over or (not alive and self.events_path.exists()):
+                return
+            time.sleep(poll)
+
+    def state(self) -> Any:
+        """The fold of all records: a `RunState`."""
+        from cllab.state import RunState
+
+        state = RunState()
+        for event in self.events():
+            state = state.apply(event)
+        return state
+
+    def sink(self, *, keep_bytes: int | None = None) -> EventWriter:
+        """A sink that appends to `events.jsonl`; `keep_bytes` first cuts the file there (for a resume)."""
+        return EventWriter(self.events_path, keep_bytes=keep_bytes)
+
+    def command(self, name: str) -> None:
+        """Ask the training process for something; it looks between steps.
+
+        Raises:
+            UsageError: for a command that does not exist.
+        """
+        if name.partition(" ")[0] not in CONTROL_COMMANDS:
+            raise UsageError(f"no command '{name}'{nearest(name, CONTROL_COMMANDS)}")
+        write_atomically(self.control_path, f"{time.time_ns()} {name}\n")
+
+    def log_tail(self, lines: int = 12) -> list[str]:
+        """The last lines of what libraries and Python printed."""
+        try:
+            text = self.log_path.read_text(encoding="utf-8", errors="replace")
+        except OSError:
+            return []
+        return [line[:10000] for line in text.splitlines()[-lines:]]
+
+    def start_worker(self, *, resume: bool = False) -> subprocess.Popen[bytes]:
+        """Train in a detached process, which goes on when the caller and its terminal are gone.
+
+        $CLLAB_WORKER_CMD replaces `python -m cllab.worker`: a launcher of your own, or a recorded run in tests.
+        """
+        environment = {**os.environ, "PYTHONUNBUFFERED": "1", "PYTHONFAULTHANDLER": "1", "TQDM_DISABLE": "1"}
+        launcher = shlex.split(os.environ.get("CLLAB_WORKER_CMD", "")) or [sys.executable, "-m", "cllab.worker"]
+        command = [*launcher, str(self.folder.resolve())]
+        with self.log_path.open("ab") as log:
+            return subprocess.Popen(
+                [*command, "--resume"] if resume else command,
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=subprocess.STDOUT,
+                start_new_session=True,
+                env=environment,
+            )
+
+    def kill(self) -> bool:
+        """End a worker that no longer answers, with its children; False when none is alive."""
+        pid = self._pid()
+        if pid is None or not is_locked(self.lock_path) or sys.platform == "win32":
+            return False
+        try:
+            if os.getpgid(pid) == pid:
+                os.killpg(pid, signal.SIGKILL)
+            else:
+                os.kill(pid, signal.SIGKILL)
+        except ProcessLookupError:
+            return False
+        return True
+
+    def interrupt(self) -> bool:
+        """Ask the worker to stop after this batch with a checkpoint (SIGTERM); False when none is alive."""
+        pid = self._pid()
+        if pid is None or not is_locked(self.lock_path):
+            return False
+        try:
+            os.kill(pid, signal.SIGTERM)
+        except ProcessLookupError:
+            return False
+        return True
+
+    def delete(self) -> None:
+        """Remove the folder.
+
+        Raises:
+            LockedError: while it is being trained.
+        """
+        if is_locked(self.lock_path):
+            raise LockedError(f"run '{self.id}' is being trained; stop it first")
+        shutil.rmtree(self.folder)
+
+    def _pid(self) -> int | None:
+        try:
+            return int(self.lock_path.read_text(encoding="utf-8").strip())
+        except (OSError, ValueError):
+            return None
+
+
+class Tail:
+    """Reads records as they are appended; a torn last line waits, a rewritten file is read anew."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self.restarted = False
+        self._offset = 0
+        self._rest = b""
+        self._inode: int | None = None
+
+    @property
+    def position(self) -> int:
+        """Bytes read so far."""
+        return self._offset
+
+    def read(self, limit: int = 1 << 22) -> list[ev.Event]:
+        """Records that are new since the last call; `restarted` is set when they begin again from the first."""
+        self.restarted = False
+        try:
+            with self.path.open("rb") as file:
+                status = os.fstat(file.fileno())
+                if self._inode is not None and (status.st_ino != self._inode or status.st_size < self._offset):
+                    self._offset, self._rest, self.restarted = 0, b"", True
+                self._inode = status.st_ino
+                file.seek(self._offset)
+                chunk = file.read(limit)
+        except OSError:
+            return []
+        self._offset += len(chunk)
+        *lines, self._rest = (self._rest + chunk).split(b"\n")
+        return [event for event in map(ev.from_line, lines) if event is not None]
+
+
+class EventWriter:
+    """A sink: one write per record, so that a reader never sees two halves mixed.
+
+    Raises:
+        OSError: from a call, when the disk is full or the file is gone.
+    """
+
+    def __init__(self, path: Path, *, keep_bytes: int | None = None) -> None:
+        if keep_bytes is not None and path.exists():
+            # what followed the checkpoint will happen again; it is kept aside, never lost
+            data = path.read_bytes()
+            with path.with_name("discarded.jsonl").open("ab") as aside:
+                aside.write(data[keep_bytes:])
+            write_atomically(path, data[:keep_bytes])
+        self._file = path.open("ab", buffering=0)
+        self.bytes = self._file.tell()
+
+    def __call__(self, event: ev.Event) -> None:
+        object.__setattr__(event, "t", round(time.time(), 3))
+        line = (ev.to_line(event) + "\n").encode()
+        written = self._file.write(line)
+        if written != len(line):
+            self._file.truncate(self.bytes)
+            raise OSError(28, "No space left on device")
+        self.bytes += len(line)
+
+    def close(self) -> None:
+        """Flush to disk and close."""
+        if not self._file.closed:
+            os.fsync(self._file.fileno())
+            self._file.close()
+
+
+class RunStore:
+    """The runs of one folder.
+
+    Args:
+        folder: see `runs_folder`.
+    """
+
+    def __init__(self, folder: str | os.PathLike[str] | None = None) -> None:
+        self.folder = runs_folder(folder)
+
+    def create(self, config: RunConfig) -> Run:
+        """A new run folder with its config.
+
+        Raises:
+            UsageError: when the runs folder cannot be written.
+        """
+        slug = re.sub(r"[^a-z0-9]+", "-", config.name.lower()).strip("-") or "run"
+        stem = f"{time.strftime('%Y%m%d-%H%M%S')}-{slug}-s{config.seed}"
+        try:
+            self.folder.mkdir(parents=True, exist_ok=True)
+            for suffix in ("", *(f"-{n}" for n in range(2, 1000))):
+                folder = self.folder / f"{stem}{suffix}"
+                try:
+                    folder.mkdir()
+                except FileExistsError:
+                    continue
+                break
+            else:
+                raise UsageError(f"--runs {self.folder}: too many runs called {stem}")
+            run = Run(folder)
+            run.memory_folder.mkdir()
+            run.checkpoint_path.parent.mkdir()
+            write_atomically(run.config_path, config.to_toml())
+        except OSError as error:
+            raise UsageError(f"--runs {self.folder}: cannot be written: {error.strerror}") from None
+        return run
+
+    def __iter__(self) -> Iterator[Run]:
+        """Runs, newest first."""
+        try:
+            folders = [p for p in self.folder.iterdir() if p.is_dir()]
+        except OSError:
+            return
+        for folder in sorted(folders, key=lambda p: p.name, reverse=True):
+            if (folder / "config.toml").is_file():
+                yield Run(folder)
+
+    def find(self, name: str) -> Run:
+        """The run called `name`: a path, an id, the beginning of one, a part of one; or "last".
+
+        Raises:
+            UsageError: when there is none or more than one.
+        """
+        path = Path(name).expanduser()
+        if (path / "config.toml").is_file():
+            return Run(path)
+        runs = list(self)
+        if name in ("last", "latest") and runs:
+            return runs[0]
+        for matches in (
+            [r for r in runs if r.id == name],
+            [r for r in runs if r.id.startswith(name)],
+            [r for r in runs if name in r.id],
+        ):
+            if len(matches) == 1:
+                return matches[0]
+            if matches:
+                some = ", ".join(r.id for r in matches[:3])
+                raise UsageError(f"'{name}' could be {len(matches)} runs: {some}{', ...' if len(matches) > 3 else ''}")
+        if not runs:
+            raise UsageError(f"no run '{name}': there are no runs in {self.folder}")
+        raise UsageError(f"no run '{name}' in {self.folder}{nearest(name, [r.id for r in runs])}")
+
+
+def write_atomically(path: Path, content: str | bytes) -> None:
+    """Write a whole file and rename it into place, so that a reader sees the old one or the new one."""
+    part = path.with_name(f"{path.name}.{os.getpid()}.part")
+    data = content.encode() if isinstance(content, str) else content
+    try:
+        with part.open("wb") as file:
+            file.write(data)
+            file.flush()
+            os.fsync(file.fileno())
+        part.replace(path)
+    except OSError:
+        part.unlink(missing_ok=True)
+        raise
+
+
+def write_error(error: OSError) -> CllabError:
+    """What an operating system error means for a run, in one sentence."""
+    from cllab.errors import TrainingError
+
+    if error.errno == 28:
+        return TrainingError(f"the disk is full{f': {error.filename}' if error.filename else ''}")
+    return TrainingError(f"{error.strerror or error}{f': {error.filename}' if error.filename else ''}")

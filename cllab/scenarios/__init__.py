@@ -1,0 +1,1 @@
+"""Scenarios: ways of turning a dataset into a stream of tasks, one a file."""

@@ -1,0 +1,130 @@
+"""Signs that mean something, in Unicode and in plain ASCII, so that nothing is said by color alone."""
+
+from __future__ import annotations
+
+import codecs
+import locale
+import os
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class Glyphs:
+    """One set of signs, each one cell wide.
+
+    Attributes:
+        states: a sign per run state; always shown with the word.
+        eighths: bar ends from an empty to a full cell.
+        shades: fills that tell neighboring groups of a bar apart without color.
+        levels: a vertical bar of one cell, from lowest to highest.
+        ramp: brightness from dark to light, for pictures without half cells.
+    """
+
+    ascii: bool
+    states: dict[str, str]
+    eighths: str
+    shades: str
+    levels: str
+    ramp: str
+    hline: str
+    vline: str
+    dash: str
+    corner: str
+    tee: str
+    bar: str
+    rest: str
+    left: str
+    right: str
+    dot: str
+    knob: str
+    up: str
+    down: str
+    half: str
+    ellipsis: str
+    empty: str
+    sep: str
+    arrow: str
+
+    def state(self, name: str) -> str:
+        """The sign of a run state, a question mark for one that is not known."""
+        return self.states.get(name, "?")
+
+
+_NAMES = ("starting", "training", "paused", "done", "failed", "stopped", "lost", "stopping")
+
+UNICODE = Glyphs(
+    ascii=False,
+    states=dict(zip(_NAMES, "○▸‖✓✗■✗■", strict=True)),
+    eighths=" ▏▎▍▌▋▊▉█",
+    shades="█▓▒░",
+    levels="▁▂▃▄▅▆▇█",
+    ramp=" ░▒▓█",
+    hline="─",
+    vline="│",
+    dash="┊",
+    corner="└",
+    tee="┤",
+    bar="█",
+    rest="─",
+    left="◂",
+    right="▸",
+    dot="·",
+    knob="●",
+    up="+",
+    down="−",
+    half="▀",
+    ellipsis="…",
+    empty="·",
+    sep=" · ",
+    arrow="→",
+)
+ASCII = Glyphs(
+    ascii=True,
+    states=dict(zip(_NAMES, "o>=vx-!-", strict=True)),
+    eighths="    #####",
+    shades="#%+.",
+    levels="_.-=+*%#",
+    ramp=" .:-=+*#%@",
+    hline="-",
+    vline="|",
+    dash=":",
+    corner="+",
+    tee="|",
+    bar="#",
+    rest="-",
+    left="<",
+    right=">",
+    dot=".",
+    knob="O",
+    up="+",
+    down="-",
+    half=" ",
+    ellipsis="~",
+    empty=".",
+    sep=" | ",
+    arrow="->",
+)
+
+
+def speaks_unicode() -> bool:
+    """Whether the locale promises UTF-8."""
+    for name in ("LC_ALL", "LC_CTYPE", "LANG"):
+        value = os.environ.get(name)
+        if value:
+            _, _, encoding = value.partition(".")
+            if encoding:
+                try:
+                    return codecs.lookup(encoding.partition("@")[0]).name == "utf-8"
+                except LookupError:
+                    return False
+            return value not in ("C", "POSIX")
+    return locale.getpreferredencoding(False).lower().replace("-", "") == "utf8"
+
+
+def choose_glyphs(wish: str = "auto") -> Glyphs:
+    """The signs to use: "unicode", "ascii", or by the locale; the Linux console has no braille, so it gets ASCII."""
+    if wish == "unicode":
+        return UNICODE
+    if wish == "ascii" or os.environ.get("TERM") in ("linux", "vt100", "vt220"):
+        return ASCII
+    return UNICODE if speaks_unicode() else ASCII

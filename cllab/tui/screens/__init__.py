@@ -1,0 +1,1 @@
+"""One screen a file; each is constructed without arguments and finds what it needs on the app."""

@@ -1,0 +1,69 @@
+"""Why a run ended badly: one sentence, the end of the log, and what can be done."""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+from textual.app import ComposeResult
+from textual.binding import Binding, BindingType
+from textual.containers import Vertical, VerticalScroll
+from textual.screen import ModalScreen
+from textual.widgets import Static
+
+from cllab.runs import Run
+from cllab.state import RunState
+
+TAIL = 12
+
+
+class FailedScreen(ModalScreen[str]):
+    """Dismissed with "resume", "log" or "close"; the charts behind it stay.
+
+    Args:
+        run: the run.
+        state: its last state, with the reason.
+    """
+
+    CSS = """
+    FailedScreen .dialog { border: round $error; border-title-color: $error; width: 92; }
+    FailedScreen #reason { text-style: bold; margin-bottom: 1; }
+    FailedScreen #tail { height: auto; max-height: 14; background: $background; padding: 0 1; color: $text-muted; }
+    FailedScreen #keys { margin-top: 1; }
+    App.-ascii FailedScreen .dialog { border: ascii $error; }
+    """
+    BINDINGS: ClassVar[list[BindingType]] = [
+        Binding("escape,enter,q", "dismiss('close')", "Close", id="failed.close", key_display="esc"),
+        Binding("l", "dismiss('log')", "Full log", id="failed.log"),
+        Binding("r", "resume", "Resume", id="failed.resume"),
+        Binding("c", "copy", "Copy", id="failed.copy"),
+    ]
+
+    def __init__(self, run: Run, state: RunState) -> None:
+        super().__init__()
+        self.run, self.state = run, state
+
+    def compose(self) -> ComposeResult:
+        sentence = self.state.reason or "the run ended without saying why"
+        can_resume = self.run.checkpoint_path.exists()
+        keys = ["esc close", "l full log", *(["r resume from the checkpoint"] if can_resume else []), "c copy"]
+        with Vertical(classes="dialog") as box:
+            box.border_title = "The run has failed" if self.state.status == "failed" else "The training process is gone"
+            yield Static(sentence[:1].upper() + sentence[1:] + ("" if sentence.endswith(".") else "."), id="reason", markup=False)
+            with VerticalScroll(id="tail"):
+                yield Static("\n".join(self.run.log_tail(TAIL)) or "the log is empty", markup=False)
+            yield Static(f"{self.run.folder}\n" + "   ".join(keys), id="keys", markup=False)
+
+    def on_mount(self) -> None:
+        self.query_one("#tail", VerticalScroll).scroll_end(animate=False)
+
+    def action_resume(self) -> None:
+        """Go on from the checkpoint, when there is one."""
+        if self.run.checkpoint_path.exists():
+            self.dismiss("resume")
+        else:
+            self.notify("there is no checkpoint to resume from", severity="warning")
+
+    def action_copy(self) -> None:
+        """Copy the reason and the end of the log."""
+        self.app.copy_to_clipboard("\n".join([self.state.reason, str(self.run.folder), *self.run.log_tail(200)]))
+        self.notify("the reason and the log were sent to the clipboard")

@@ -1,0 +1,413 @@
+"""One run as it happens: progress, accuracy, forgetting, memory, speed; pause, step, stop, detach."""
+
+from __future__ import annotations
+
+import time
+from typing import ClassVar
+
+import numpy as np
+from textual import on
+from textual.app import ComposeResult
+from textual.binding import Binding, BindingType
+from textual.containers import Container
+from textual.events import DescendantFocus, Resize, ScreenResume
+from textual.widget import Widget
+from textual.widgets import Footer, Static
+
+from cllab.errors import CllabError
+from cllab.state import RunState
+from cllab.tui.feed import Feed
+from cllab.tui.screens.replay import Replayable
+from cllab.tui.view import (
+    accuracy_curves,
+    class_names,
+    forgetting_curves,
+    n_tasks,
+    number,
+    task_classes,
+    task_names,
+    task_of_class,
+)
+from cllab.tui.widgets.chart import Chart
+from cllab.tui.widgets.composition import MOST_GROUPS, Composition
+from cllab.tui.widgets.heat_strip import HeatStrip
+from cllab.tui.widgets.line_chart import LineChart
+from cllab.tui.widgets.matrix import AccuracyMatrix
+from cllab.tui.widgets.pane_tabs import PaneTabs
+from cllab.tui.widgets.raster import DOTS
+from cllab.tui.widgets.rates import Rates
+from cllab.tui.widgets.run_header import RunHeader
+from cllab.tui.widgets.scrub_bar import ScrubBar
+from cllab.tui.widgets.thumbs import RecentThumbs
+
+PANES = (
+    ("accuracy", "accuracy"),
+    ("forgetting", "forgetting"),
+    ("matrix", "matrix"),
+    ("memory", "memory"),
+    ("rates", "speed"),
+    ("classes", "classes"),
+    ("samples", "samples"),
+)
+PATIENCE = 10.0
+"""Seconds after which a worker that was asked to stop and has not may be killed."""
+MARKERS = ("braille", "quadrant", "ascii")
+
+
+class LiveScreen(Replayable):
+    """The open run."""
+
+    CSS_PATH = "live.tcss"
+    HELP = (
+        "Watch a run. Everything here is read from its folder: quitting the app does not stop it, "
+        "and any number of viewers may look at it."
+    )
+    BINDINGS: ClassVar[list[BindingType]] = [
+        Binding("space", "pause", "Pause/go on", id="live.pause", key_display="space"),
+        Binding("n", "step", "Next task", id="live.step"),
+        Binding("x", "stop", "Stop", id="live.stop"),
+        Binding("d", "detach", "Detach", id="live.detach"),
+        Binding("K", "kill", "Kill", id="live.kill"),
+        Binding("r", "resume", "Resume", id="live.resume"),
+        Binding("f", "focus_task(1)", "Focus task", id="live.focus"),
+        Binding("F", "focus_task(-1)", "Focus back", id="live.focus_back", show=False),
+        Binding("escape", "unfocus", "All tasks", id="live.unfocus", show=False),
+        Binding("z", "zoom", "Zoom", id="live.zoom"),
+        Binding("tab", "pane(1)", "Next pane", id="live.next_pane", show=False),
+        Binding("shift+tab", "pane(-1)", "Pane before", id="live.previous_pane", show=False),
+        Binding("g", "group", "By class/task", id="live.group", show=False),
+        Binding("m", "marker", "Marker", id="live.marker", show=False),
+        Binding("l", "log", "Log", id="live.log"),
+    ]
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.current = "accuracy"
+        self.zoomed = False
+        self.focus_task: int | None = None
+        self.by = "class"
+        self._feed: Feed | None = None
+        self._asked: tuple[str, float] | None = None
+        self._told = ""
+        self._state = RunState()
+
+    def compose(self) -> ComposeResult:
+        yield RunHeader(id="header")
+        yield PaneTabs(PANES, id="tabs")
+        with Container(id="panes"):
+            yield LineChart(title="accuracy per task %", empty="the first points appear when the first task is evaluated", id="accuracy")
+            yield LineChart(
+                title="forgetting per task, points below the best",
+                mean="mean",
+                empty="nothing can be forgotten before the first task is learned",
+                id="forgetting",
+            )
+            yield AccuracyMatrix(id="matrix")
+            yield Composition(id="memory")
+            yield Rates(id="rates")
+            yield HeatStrip(title="accuracy per class %", empty="classes are measured when the first task is learned", id="classes")
+            yield RecentThumbs(id="samples")
+        yield Static("", id="nothing")
+        yield ScrubBar(id="scrub")
+        yield Footer(show_command_palette=False)
+
+    def on_mount(self) -> None:
+        self._arrange()
+        self.set_interval(1.0, self._tick)
+
+    @on(ScreenResume)
+    def _resumed(self) -> None:
+        if self.lab.feed is not None:
+            self.show_state(self.lab.feed.state)
+        else:
+            self._show_nothing()
+
+    def on_resize(self, _event: Resize) -> None:
+        self._arrange()
+
+    # -- drawing
+
+    def show_state(self, state: RunState) -> None:
+        """Draw the newest state; only the panes that are on the screen."""
+        feed = self.lab.feed
+        if feed is None:
+            self._show_nothing()
+            return
+        if feed is not self._feed:
+            self._feed, self._asked, self._told, self.focus_task = feed, None, "", None
+            self.query_one(AccuracyMatrix).cursor = None
+            self._arrange()
+        bindings_change = (state.status, state.is_over) != (self._state.status, self._state.is_over)
+        self._state = state
+        self._settle(state)
+        self.query_one("#nothing").display = False
+        self.query_one(RunHeader).show(state, name=self._name(state), wish=self._wish())
+        self.show_player()
+        for pane in self._visible():
+            self._fill(pane, state)
+        if bindings_change:
+            self.refresh_bindings()
+        self._tell(state)
+
+    def _show_nothing(self) -> None:
+        note = self.query_one("#nothing", Static)
+        note.display = True
+        note.update("No run is open.  1 sets one up, 4 lists those there are.")
+        for widget in ("#header", "#tabs", "#panes", "#scrub"):
+            self.query_one(widget).display = False
+
+    def _name(self, state: RunState) -> str:
+        return state.started.name if state.started else self.lab.feed.run.id if self.lab.feed else ""
+
+    def _visible(self) -> list[Widget]:
+        return [w for w in self.query_one("#panes").children if w.display]
+
+    def _fill(self, pane: Widget, state: RunState) -> None:
+        marker = self.lab.settings.marker if self.lab.settings.marker in DOTS else "braille"
+        if pane.id == "accuracy" and isinstance(pane, LineChart):
+            pane.show(accuracy_curves(state), focus_task=self.focus_task, marker=marker)
+        elif pane.id == "forgetting" and isinstance(pane, LineChart):
+            pane.show(forgetting_curves(accuracy_curves(state)), focus_task=self.focus_task, marker=marker)
+        elif isinstance(pane, AccuracyMatrix):
+            pane.show(state, focus_task=self.focus_task)
+        elif isinstance(pane, Composition):
+            pane.show(state, by=self.by, focus_task=self.focus_task)
+        elif isinstance(pane, Rates):
+            pane.show(state)
+        elif isinstance(pane, HeatStrip):
+            values = [number(v) for v in state.per_class]
+            pane.show(class_names(state)[: len(values)], values, owners=task_of_class(state), top=1.0, percent=True)
+        elif isinstance(pane, RecentThumbs) and self.lab.feed is not None:
+            pane.show_run(self.lab.feed.run, state)
+
+    # -- layout
+
+    @property
+    def single(self) -> bool:
+        """Whether one pane is shown at a time."""
+        return self.zoomed or self.size.width < 100 or self.size.height < 30
+
+    def _arrange(self) -> None:
+        """Show the panes that the size allows."""
+        if not self.is_mounted:
+            return
+        single, wide = self.single, self.size.width >= 150 and self.size.height >= 36
+        self.set_class(single, "-single")
+        self.set_class(wide and not single, "-all")
+        self.query_one("#header").display = self.lab.feed is not None
+        self.query_one("#panes").display = self.lab.feed is not None
+        tabs = self.query_one(PaneTabs)
+        tabs.display = single and self.lab.feed is not None
+        tabs.show(self.current)
+        for key, _ in PANES:
+            shown = key == self.current if single else wide or key not in ("classes", "samples")
+            self.query_one(f"#{key}").display = shown
+        if self.lab.feed is not None:
+            for pane in self._visible():
+                self._fill(pane, self._state)
+        focused = self.focused
+        if isinstance(focused, Chart) and not focused.display or focused is None:
+            target = self.query_one(f"#{self.current}")
+            (target if target.display else self.query_one("#accuracy")).focus()
+
+    def action_pane(self, by: int) -> None:
+        """Go to the next pane, or show it when there is room for one only."""
+        keys = [k for k, _ in PANES if self.single or self.query_one(f"#{k}").display]
+        here = keys.index(self.current) if self.current in keys else 0
+        self._choose(keys[(here + by) % len(keys)])
+
+    def _choose(self, pane: str) -> None:
+        self.current = pane
+        self._arrange()
+        self.query_one(f"#{pane}").focus()
+
+    @on(PaneTabs.Chosen)
+    def _pane_chosen(self, message: PaneTabs.Chosen) -> None:
+        self._choose(message.pane)
+
+    @on(DescendantFocus)
+    def _focus_moved(self, event: DescendantFocus) -> None:
+        if event.widget.id in dict(PANES):
+            self.current = event.widget.id or self.current
+
+    def action_zoom(self) -> None:
+        """One pane over the whole screen, or all of them."""
+        self.zoomed = not self.zoomed
+        self._arrange()
+
+    # -- looking
+
+    def action_focus_task(self, by: int) -> None:
+        """Look at the next task that has been evaluated, and dim the others; after the last, at all."""
+        n = n_tasks(self._state)
+        learned = accuracy_curves(self._state).y
+        known = [i for i in range(n) if learned.size and np.isfinite(learned[:, i]).any()]
+        if not known:
+            self.notify("no task has been evaluated yet", timeout=3)
+            return
+        ring: list[int | None] = [None, *known]
+        here = ring.index(self.focus_task) if self.focus_task in ring else 0
+        self._look_at(ring[(here + by) % len(ring)])
+
+    def _look_at(self, task: int | None) -> None:
+        self.focus_task = task
+        if task is None:
+            self.query_one(LineChart).border_title = "accuracy per task %"
+        else:
+            classes = ", ".join(task_classes(self._state, task)[:4])
+            name = task_names(self._state)[task] if task < n_tasks(self._state) else ""
+            about = classes or (name if name != f"T{task + 1}" else "")
+            self.query_one(LineChart).border_title = f"accuracy % - T{task + 1}" + (f": {about}" if about else "")
+        for pane in self._visible():
+            self._fill(pane, self._state)
+
+    @on(LineChart.Focused)
+    def _label_clicked(self, message: LineChart.Focused) -> None:
+        self._look_at(None if message.task == self.focus_task else message.task)
+
+    def action_unfocus(self) -> None:
+        """Look at all tasks; leave the zoom."""
+        if self.focus_task is not None:
+            self._look_at(None)
+        elif self.zoomed:
+            self.action_zoom()
+
+    def action_group(self) -> None:
+        """Divide the memory by class or by task."""
+        self.by = "task" if self.by == "class" else "class"
+        if self.by == "class" and len(class_names(self._state)) > MOST_GROUPS:
+            self.notify(f"more than {MOST_GROUPS} classes are shown by task; the classes pane has each of them", timeout=4)
+        for pane in self._visible():
+            self._fill(pane, self._state)
+
+    def action_marker(self) -> None:
+        """Draw lines finely, boldly (for a projector), or in ASCII."""
+        settings = self.lab.settings
+        here = MARKERS.index(settings.marker) if settings.marker in MARKERS else 0
+        settings.marker = MARKERS[(here + 1) % len(MARKERS)]
+        settings.save()
+        for pane in self._visible():
+            self._fill(pane, self._state)
+
+    # -- commanding
+
+    def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
+        """Only what can be done now."""
+        feed, status = self.lab.feed, self._state.status
+        training = feed is not None and not feed.replayed and feed.is_training
+        if action in ("pause", "step", "stop", "detach"):
+            return training
+        if action == "kill":
+            return training and self._overdue()
+        if action == "resume":
+            return feed is not None and not feed.replayed and not training and status in ("failed", "stopped", "lost")
+        return super().check_action(action, parameters)
+
+    def _ask(self, command: str, wish: str) -> None:
+        if self.lab.feed is None:
+            return
+        try:
+            self.lab.feed.run.command(command)
+        except (OSError, CllabError) as error:
+            self.notify(f"the run cannot be reached: {error}", severity="error", markup=False)
+            return
+        self._asked = (wish, time.monotonic())
+        self.show_state(self._state)
+
+    def action_pause(self) -> None:
+        """Pause after this batch, or go on."""
+        if self._state.status == "paused":
+            self._ask("resume", "resuming")
+        else:
+            self._ask("pause", "pausing")
+
+    def action_step(self) -> None:
+        """Train to the end of the current task and pause there."""
+        self._ask("step", "one task")
+
+    def action_stop(self) -> None:
+        """Stop after this batch; asks first."""
+        from cllab.tui.screens.quit import ConfirmScreen
+
+        def stop(yes: bool | None) -> None:
+            if yes:
+                self._ask("stop", "stopping")
+
+        self.app.push_screen(
+            ConfirmScreen("Stop this run?", "It ends after the batch at hand and writes a checkpoint; it can be resumed later.", "stop"),
+            stop,
+        )
+
+    def action_kill(self) -> None:
+        """End a process that was asked to stop and does not."""
+        if self.lab.feed is not None and self.lab.feed.run.kill():
+            self.notify("the training process was killed; the last checkpoint is kept")
+
+    def action_detach(self) -> None:
+        """Leave the app; the run goes on."""
+        self.app.exit(0)
+
+    def action_resume(self) -> None:
+        """Go on from the checkpoint."""
+        if self.lab.feed is None:
+            return
+        try:
+            self.lab.resume_run(self.lab.feed.run)
+        except CllabError as error:
+            self.notify(str(error), severity="error", markup=False)
+
+    def action_log(self) -> None:
+        """What the training process printed."""
+        from cllab.tui.screens.log import LogScreen
+
+        if self.lab.feed is not None:
+            self.app.push_screen(LogScreen(self.lab.feed.run))
+
+    def _settle(self, state: RunState) -> None:
+        """Forget a wish that came true."""
+        if self._asked is None:
+            return
+        wish, _ = self._asked
+        over = state.is_over or state.status == "lost"
+        if over or (wish, state.status) in (("pausing", "paused"), ("one task", "paused"), ("resuming", "training")):
+            self._asked = None
+        elif wish == "one task" and state.status == "training" and time.monotonic() - self._asked[1] > 2:
+            self._asked = None
+
+    def _overdue(self) -> bool:
+        return self._asked is not None and self._asked[0] == "stopping" and time.monotonic() - self._asked[1] > PATIENCE
+
+    def _wish(self) -> str:
+        if self._asked is None:
+            return ""
+        wish, since = self._asked
+        waited = int(time.monotonic() - since)
+        if self._overdue():
+            return f"stopping, no answer for {waited} s (K kills it)"
+        return f"{wish} {waited} s" if waited >= 2 else wish
+
+    def _tick(self) -> None:
+        """Keep what depends on the clock current while something was asked for or nothing has been said yet."""
+        if self.is_current and self.lab.feed is not None and (self._asked or self._state.started is None):
+            self._settle(self._state)
+            self.query_one(RunHeader).show(self._state, name=self._name(self._state), wish=self._wish())
+            self.refresh_bindings()
+
+    def _tell(self, state: RunState) -> None:
+        """Say once that a run has failed."""
+        feed = self.lab.feed
+        if feed is None or feed.replayed or state.status not in ("failed", "lost"):
+            self._told = "" if state.status in ("starting", "training") else self._told
+            return
+        if self._told != state.reason and self.is_current:
+            self._told = state.reason
+            from cllab.tui.screens.failed import FailedScreen
+
+            def then(choice: str | None) -> None:
+                if choice == "resume":
+                    self.action_resume()
+                elif choice == "log":
+                    self.action_log()
+
+            self.app.push_screen(FailedScreen(feed.run, state), then)
+

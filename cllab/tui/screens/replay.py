@@ -1,0 +1,85 @@
+"""The keys and the bar of a replay, added to the screens that can show one."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, ClassVar, cast
+
+from textual import on
+from textual.binding import Binding, BindingType
+from textual.screen import Screen
+
+from cllab.tui.player import Player
+from cllab.tui.widgets.scrub_bar import ScrubBar
+
+if TYPE_CHECKING:
+    from cllab.tui.app import CllabApp
+
+
+class Replayable(Screen[Any]):
+    """A screen that shows a run as it happens, or one that is played back; then it has a `ScrubBar`."""
+
+    BINDINGS: ClassVar[list[BindingType]] = [
+        Binding("space", "play", "Play", id="replay.play", key_display="space"),
+        Binding("left", "scrub(-1)", "1 % back", id="replay.back", show=False),
+        Binding("right", "scrub(1)", "1 % on", id="replay.on", show=False),
+        Binding("shift+left,comma,left_square_bracket", "scrub_task(-1)", "Task before", id="replay.task_back", show=False),
+        Binding("shift+right,full_stop,right_square_bracket", "scrub_task(1)", "Next task", id="replay.task_on", key_display="."),
+        Binding("home", "scrub_to(0)", "Beginning", id="replay.home", show=False),
+        Binding("end", "scrub_to(1)", "End", id="replay.end", show=False),
+        Binding("plus,equals_sign", "speed(1)", "Faster", id="replay.faster", key_display="+"),
+        Binding("minus", "speed(-1)", "Slower", id="replay.slower", key_display="-"),
+    ]
+    REPLAY_ACTIONS: ClassVar[frozenset[str]] = frozenset({"play", "scrub", "scrub_task", "scrub_to", "speed"})
+
+    @property
+    def lab(self) -> CllabApp:
+        """The app, with its own type."""
+        return cast("CllabApp", self.app)
+
+    @property
+    def player(self) -> Player | None:
+        """The replay that is shown, None for a live run."""
+        feed = self.lab.feed
+        return feed if isinstance(feed, Player) else None
+
+    def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
+        """Replay keys exist only in a replay."""
+        if action in self.REPLAY_ACTIONS:
+            return self.player is not None
+        return super().check_action(action, parameters)
+
+    def show_player(self) -> None:
+        """Draw the bar, or hide it when the run is live."""
+        bar = self.query_one(ScrubBar)
+        bar.display = self.player is not None
+        if self.player is not None:
+            bar.show(self.player)
+
+    def action_play(self) -> None:
+        """Play or hold."""
+        if self.player:
+            self.player.toggle()
+
+    def action_scrub(self, percent: int) -> None:
+        """Go on or back by a hundredth."""
+        if self.player:
+            self.player.seek(self.player.position + percent * self.player.duration / 100)
+
+    def action_scrub_task(self, by: int) -> None:
+        """Go to the task before or after."""
+        if self.player:
+            self.player.seek_task(by)
+
+    def action_scrub_to(self, share: float) -> None:
+        """Go to a place."""
+        if self.player:
+            self.player.seek(share * self.player.duration)
+
+    def action_speed(self, by: int) -> None:
+        """Play faster or slower."""
+        if self.player:
+            self.player.faster(by)
+
+    @on(ScrubBar.Jumped)
+    def _jumped(self, message: ScrubBar.Jumped) -> None:
+        self.action_scrub_to(message.share)

@@ -1,0 +1,246 @@
+"""From a `RunState` to the arrays that charts draw: pure functions that bear any state, also of a log edited by hand."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from cllab import events as ev
+from cllab.state import RunState
+
+Floats = NDArray[np.float64]
+MOST_TASKS = 2000
+"""More tasks than any stream has: a guard against a hand-edited log, not a limit of the lab."""
+
+
+def n_tasks(state: RunState) -> int:
+    """Tasks of the stream; before it is known, those that were seen."""
+    known = state.n_tasks or max(len(state.rows), state.task + 1, 0)
+    return min(known, MOST_TASKS)
+
+
+def task_names(state: RunState) -> list[str]:
+    """A name per task: the stream's own, else "T1", "T2", ..."""
+    tasks = state.started.tasks if state.started else ()
+    return [
+        str(tasks[i].get("name") or f"T{i + 1}") if i < len(tasks) else f"T{i + 1}" for i in range(n_tasks(state))
+    ]
+
+
+def task_classes(state: RunState, task: int) -> list[str]:
+    """Names of the classes that belong to `task`."""
+    if state.started is None or not 0 <= task < len(state.started.tasks):
+        return []
+    classes = state.started.tasks[task].get("classes", ())
+    names = state.started.class_names
+    if not isinstance(classes, (tuple, list)):
+        return []
+    return [names[c] if isinstance(c, int) and 0 <= c < len(names) else str(c) for c in classes]
+
+
+def class_names(state: RunState) -> list[str]:
+    """A name per stream label; numbers where the log has none."""
+    n = len(state.memory[-1].per_class) if len(state.memory) else 0
+    names = list(state.started.class_names) if state.started else []
+    n = max(n, len(names), len(state.per_class))
+    return [names[i] if i < len(names) else str(i) for i in range(n)]
+
+
+def task_of_class(state: RunState) -> list[int]:
+    """The first task that owns each class, -1 for none."""
+    owner = [-1] * len(class_names(state))
+    if state.started:
+        for i, task in enumerate(state.started.tasks):
+            classes = task.get("classes", ())
+            for c in classes if isinstance(classes, (tuple, list)) else ():
+                if isinstance(c, int) and 0 <= c < len(owner) and owner[c] < 0:
+                    owner[c] = i
+    return owner
+
+
+@dataclass(frozen=True)
+class Curves:
+    """Lines over the steps of a run.
+
+    Attributes:
+        x: (n,) steps.
+        y: (n, E) a column per task, NaN where there is none.
+        mean: (n,) the value over all.
+        end: planned last step; the axis never moves.
+        bounds: (E + 1,) step at which each task begins, and the end.
+    """
+
+    x: Floats
+    y: Floats
+    mean: Floats
+    end: float
+    bounds: Floats
+
+
+def number(value: object) -> float:
+    """A float, NaN for what is none."""
+    return float(value) if isinstance(value, (int, float)) and not isinstance(value, bool) else math.nan
+
+
+def _row(values: Sequence[float | None], n: int) -> Floats:
+    row = np.full(n, np.nan)
+    k = min(n, len(values))
+    row[:k] = [math.nan if v is None else v for v in values[:k]]
+    return row
+
+
+def accuracy_curves(state: RunState) -> Curves:
+    """Accuracy of every task at every evaluation."""
+    n = n_tasks(state)
+    bounds = _bounds(state, n)
+    points = [e for e in state.evaluations if 0 <= e.task < n]
+    x = np.array([float(e.step) for e in points])
+    y = np.array([_row(e.tasks, n) for e in points]).reshape(len(points), n)
+    mean = np.array([number(e.seen) for e in points])
+    if len(x):
+        x = np.maximum.accumulate(x)
+        if x[-1] <= 0:
+            # a method without steps: tasks are the unit
+            bounds = np.arange(n + 1.0)
+            x = np.array([e.task + 1.0 for e in points])
+    end = max(float(bounds[-1]), float(x[-1]) if len(x) else 0.0, 1.0)
+    return Curves(x, y, mean, end, bounds)
+
+
+def _bounds(state: RunState, n: int) -> Floats:
+    steps = state.started.steps if state.started else ()
+    planned = np.array([max(0.0, number(s)) for s in steps[:n]], float)
+    planned = np.nan_to_num(planned)
+    if len(planned) < n or not planned.sum():
+        return np.arange(n + 1.0) if n else np.array([0.0, 1.0])
+    return np.concatenate([[0.0], np.cumsum(planned)])
+
+
+def forgetting_curves(curves: Curves) -> Curves:
+    """How far each task is below the best it ever was, from its first evaluation on."""
+    if not len(curves.x):
+        return curves
+    known = np.isfinite(curves.y)
+    best = np.maximum.accumulate(np.where(known, curves.y, -np.inf), axis=0)
+    y = np.where(known, best - curves.y, np.nan)
+    counted = known.sum(axis=1)
+    mean = np.where(counted > 0, np.nansum(y, axis=1) / np.maximum(counted, 1), np.nan)
+    return Curves(curves.x, y, mean, curves.end, curves.bounds)
+
+
+def accuracy_matrix(state: RunState) -> tuple[Floats, Floats]:
+    """(E, E) accuracy on task j after task i, NaN where unknown, and (E,) accuracy over all seen classes."""
+    n = n_tasks(state)
+    r = np.full((n, n), np.nan)
+    for i, row in enumerate(state.rows[:n]):
+        r[i] = _row(row, n)
+    return r, _row(state.seen, n)
+
+
+def matrix_sentence(state: RunState, after: int, task: int) -> str:
+    """What one cell of the matrix says, to be read aloud."""
+    r, _ = accuracy_matrix(state)
+    n = len(r)
+    if not (0 <= after < n and 0 <= task < n):
+        return ""
+    names = task_names(state)
+    what = names[task]
+    classes = task_classes(state, task)
+    if classes and ", ".join(classes) != what:
+        what += f" ({', '.join(classes[:3])}{', and more' if len(classes) > 3 else ''})"
+    now = r[after, task]
+    if not np.isfinite(now):
+        return f"{what}: not measured after task {after + 1}" if after < task else f"{what}: not measured yet"
+    earlier = r[: after + 1, task]
+    best = int(np.nanargmax(earlier))
+    text = f"{what}: {100 * now:.1f} % after task {after + 1}"
+    learned = r[task, task]
+    if after < task:
+        return text + ", before it was learned"
+    if after == task:
+        return text + ", when it was just learned"
+    lost = 100 * (earlier[best] - now)
+    if np.isfinite(learned) and best != task:
+        text += f", learned at {100 * learned:.1f}, best {100 * earlier[best]:.1f}"
+    else:
+        text += f", learned at {100 * earlier[best]:.1f}"
+    return text + (f": forgot {lost:.1f} points" if lost >= 0.05 else ": nothing forgotten")
+
+
+def memory_records(state: RunState) -> list[ev.MemoryUpdated]:
+    """The last record of the memory in each task, in order."""
+    last: dict[int, ev.MemoryUpdated] = {}
+    for record in state.memory:
+        last[record.task] = record
+    return [last[t] for t in sorted(last)]
+
+
+def counts(values: Sequence[float | None], n: int) -> NDArray[np.int64]:
+    """(n,) counts, never negative."""
+    return np.maximum(0, np.nan_to_num(_row(values, n), posinf=0)).astype(np.int64)
+
+
+def losses(state: RunState, last: int = 600) -> dict[str, list[float]]:
+    """Each loss term over the last records, NaN where it was missing."""
+    records = state.steps[-last:] if len(state.steps) else []
+    names: dict[str, None] = {}
+    for record in records:
+        names.update(dict.fromkeys(record.losses))
+    return {name: [number(r.losses.get(name)) for r in records] for name in names}
+
+
+def rates(state: RunState, last: int = 600) -> tuple[list[float], list[float]]:
+    """Images per second and device bytes over the last records."""
+    records = state.steps[-last:] if len(state.steps) else []
+    return [number(r.images_per_second) for r in records], [number(r.device_bytes) for r in records]
+
+
+def seconds_left(state: RunState, window: int = 300) -> float | None:
+    """Seconds until the last step at the recent pace, pauses left out; None while it cannot be known."""
+    if state.started is None or state.is_over or len(state.steps) < 2:
+        return None
+    planned = sum(s for s in state.started.steps if isinstance(s, (int, float)))
+    records = state.steps[-window:]
+    steps = records[-1].step - records[0].step
+    # evaluations count, hours of pause do not
+    spent = sum(min(max(b.t - a.t, 0.0), 30.0) for a, b in zip(records, records[1:], strict=False))
+    if steps <= 0 or spent <= 0 or planned <= 0:
+        return None
+    return max(0.0, (planned - records[-1].step) * spent / steps)
+
+
+def clock(seconds: float | None) -> str:
+    """A duration as 0:07, 12:34 or 1:02:03."""
+    if seconds is None or not math.isfinite(seconds):
+        return "?"
+    total = int(seconds + 0.5)
+    hours, rest = divmod(total, 3600)
+    return f"{hours}:{rest // 60:02}:{rest % 60:02}" if hours else f"{rest // 60}:{rest % 60:02}"
+
+
+def short(value: float) -> str:
+    """A number in at most five characters."""
+    if not math.isfinite(value):
+        return "nan"
+    for limit, suffix in ((1e9, "G"), (1e6, "M"), (1e4, "k")):
+        if abs(value) >= limit:
+            scaled = value / (1e3 if suffix == "k" else limit)
+            return f"{scaled:.3g}{suffix}" if scaled < 1000 else f"{scaled:.0f}{suffix}"
+    if abs(value) >= 100:
+        return f"{value:.0f}"
+    return f"{value:.3g}"
+
+
+def size(n_bytes: float) -> str:
+    """Bytes for people."""
+    if not math.isfinite(n_bytes):
+        return "?"
+    for unit in ("B", "kB", "MB", "GB"):
+        if abs(n_bytes) < 1000:
+            return f"{n_bytes:.0f} {unit}" if unit == "B" else f"{n_bytes:.3g} {unit}"
+        n_bytes /= 1000
+    return f"{n_bytes:.3g} TB"

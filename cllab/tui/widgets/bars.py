@@ -1,0 +1,46 @@
+"""A horizontal bar per name, with its number; an empty one is hollow, for that is the message."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+
+from cllab.tui.glyphs import Glyphs
+from cllab.tui.theme import Palette, style
+from cllab.tui.widgets.chart import Part, clip
+
+
+def bar_rows(
+    names: Sequence[str],
+    values: Sequence[float],
+    groups: Sequence[int],
+    width: int,
+    *,
+    top: float,
+    percent: bool,
+    palette: Palette,
+    glyphs: Glyphs,
+) -> list[list[Part]]:
+    """One row per name; a bar has the color of its group and is full at `top`."""
+    if not names:
+        return []
+    n_groups = max([0, *groups]) + 1
+    name_width = min(max(len(x) for x in names), max(4, width // 3), 16)
+    room = max(2, width - name_width - 7)
+    rows: list[list[Part]] = []
+    for name, value, group in zip(names, values, groups, strict=False):
+        known = math.isfinite(value)
+        eighths = round(min(1.0, max(0.0, value / max(top, 1e-12))) * room * 8) if known else 0
+        part = glyphs.eighths[eighths % 8].strip() if eighths % 8 else ""
+        bar = glyphs.bar * (eighths // 8) + part
+        number = "" if not known else f"{100 * value:.1f}" if percent else f"{value:.0f}"
+        ink = palette.of(group, n_groups) if group >= 0 else palette.muted
+        rows.append(
+            [
+                (clip(name, name_width, glyphs) + " ", style(palette.muted)),
+                (bar, style(ink)),
+                ((glyphs.empty if not bar else "").ljust(room - len(bar)), style(palette.grid)),
+                (number.rjust(6), style(palette.text if value else palette.muted)),
+            ]
+        )
+    return rows

@@ -1,0 +1,149 @@
+"""The accuracy matrix R[i, j] with its numbers, and a sentence on the cell under the cursor."""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+import numpy as np
+from textual.binding import Binding, BindingType
+
+from cllab.state import RunState
+from cllab.tui.theme import ink_on, mix, style
+from cllab.tui.view import Floats, accuracy_matrix, matrix_sentence
+from cllab.tui.widgets.chart import Chart, Part, clip, message, wrap
+
+
+class AccuracyMatrix(Chart):
+    """Rows: after learning task i. Columns: accuracy on task j, the last one over all classes seen so far."""
+
+    HELP = (
+        "Each row is a moment (after learning task i), each column a task: read down a column to see a task being forgotten. "
+        "The arrow keys move the cursor; the sentence below says what its cell means."
+    )
+    BINDINGS: ClassVar[list[BindingType]] = [
+        Binding("up,k", "move(-1, 0)", "Earlier", id="matrix.up", show=False),
+        Binding("down,j", "move(1, 0)", "Later", id="matrix.down", show=False),
+        Binding("left,h", "move(0, -1)", "Task before", id="matrix.left", show=False),
+        Binding("right", "move(0, 1)", "Next task", id="matrix.right", show=False),
+    ]
+
+    def __init__(self, *, title: str = "accuracy matrix %", id: str | None = None) -> None:
+        super().__init__(title=title, id=id)
+        self.state = RunState()
+        self.cursor: tuple[int, int] | None = None
+        self.focus_task: int | None = None
+        self._r: Floats = np.zeros((0, 0))
+        self._seen: Floats = np.zeros(0)
+        self._layout = (0, 1, 1, 0, 0)  # label width, cell width, tasks a cell, first row, rows shown
+
+    def show(self, state: RunState, *, focus_task: int | None = None) -> None:
+        """Draw the matrix of `state`."""
+        changed = (state.rows, state.seen, focus_task) != (self.state.rows, self.state.seen, self.focus_task)
+        names = state.started is not self.state.started
+        self.state, self.focus_task = state, focus_task
+        if changed or names or not len(self._r):
+            self._r, self._seen = accuracy_matrix(state)
+            self.invalidate()
+
+    @property
+    def _done(self) -> int:
+        rows = np.flatnonzero(np.isfinite(self._r).any(axis=1)) if len(self._r) else []
+        return int(rows[-1]) + 1 if len(rows) else 0
+
+    def _where(self) -> tuple[int, int]:
+        """The cursor; until it is moved, the newest value of the task in focus, or of the first."""
+        done = max(1, self._done)
+        if self.cursor is None:
+            return done - 1, self.focus_task if self.focus_task is not None else 0
+        return min(self.cursor[0], done - 1), min(self.cursor[1], max(0, len(self._r) - 1))
+
+    def action_move(self, down: int, right: int) -> None:
+        """Move the cursor by cells as they are drawn."""
+        if not len(self._r):
+            return
+        i, j = self._where()
+        k = self._layout[2]
+        self.cursor = (
+            min(max(0, i + down * k), max(0, self._done - 1)),
+            min(max(0, j + right * k), len(self._r) - 1),
+        )
+        self.invalidate()
+
+    def draw(self, width: int, height: int) -> list[list[Part]]:
+        colors, n, done = self.palette, len(self._r), self._done
+        if not done:
+            return message("the first row appears when the first task is learned", width, height, colors.muted)
+        i, j = self._where()
+        said = matrix_sentence(self.state, i, j) if height >= 5 else ""
+        sentence = wrap(said, width)[: 2 if height >= 7 else 1] if said else []
+        room = height - len(sentence) - 1
+        label = len(f"T{n}") + 1
+        cell, bins = 1, 1
+        for cell in (7, 6, 5, 4, 3, 2, 1):
+            if label + (n + 1) * cell + 1 <= width:
+                break
+        else:
+            bins = -(-n // max(1, width - label - 3))
+        numbers = cell >= 3
+        if not numbers:
+            cell = 2 if bins == 1 and label + (n + 2) * 2 <= width else 1
+        shown = max(1, min(room, -(-done // bins)))
+        first = min(max(0, i // bins - shown + 1), max(0, -(-done // bins) - shown))
+        if self.cursor is None:
+            first = max(0, -(-done // bins) - shown)
+        self._layout = (label, cell, bins, first, shown)
+        rows: list[list[Part]] = [self._head(n, label, cell, bins, numbers, width)]
+        for y in range(first, first + shown):
+            rows.append(self._matrix_row(y, label, cell, bins, numbers, (i, j)))
+        rows += [[("", style())]] * (1 if room - shown >= 1 and sentence else 0)
+        return rows + [[(line, style(colors.text))] for line in sentence]
+
+    def _head(self, n: int, label: int, cell: int, bins: int, numbers: bool, width: int) -> list[Part]:
+        muted = style(self.palette.muted)
+        if numbers and cell >= label:
+            return [(" " * label, muted), *((f"T{t + 1}".rjust(cell), muted) for t in range(n)), ("all".rjust(cell + 1), muted)]
+        note = f"T1{self.glyphs.arrow}T{n}" + (f", {bins} tasks a cell" if bins > 1 else "")
+        return [(clip(" " * label + note, width, self.glyphs), muted)]
+
+    def _matrix_row(
+        self, y: int, label: int, cell: int, bins: int, numbers: bool, cursor: tuple[int, int]
+    ) -> list[Part]:
+        colors, n = self.palette, len(self._r)
+        last = min((y + 1) * bins, self._done) - 1
+        here = cursor[0] // bins == y
+        row: list[Part] = [(f"T{last + 1}".ljust(label), style(colors.text if here else colors.muted, bold=here))]
+        for x in range(-(-n // bins)):
+            part = self._r[y * bins : last + 1, x * bins : (x + 1) * bins]
+            known = np.isfinite(part)
+            value = float(part[known].mean()) if known.any() else float("nan")
+            row.append(self._cell(value, cell, numbers, marked=here and cursor[1] // bins == x, column=x * bins))
+        value = self._seen[last] if last < len(self._seen) else float("nan")
+        tail = f"{100 * value:.0f}" if cell < 5 else f"{100 * value:.1f}"
+        row.append(((tail if np.isfinite(value) else "").rjust(cell + 1 if cell > 2 else 4), style(colors.text, bold=True)))
+        return row
+
+    def _cell(self, value: float, cell: int, numbers: bool, *, marked: bool, column: int) -> Part:
+        colors = self.palette
+        if not np.isfinite(value):
+            sign = self.glyphs.knob if marked else self.glyphs.dot if cell >= 3 else " "
+            return sign.rjust(cell - (1 if cell > 1 else 0)).ljust(cell), style(colors.text if marked else colors.grid)
+        back = colors.warmth(value)
+        if self.focus_task is not None and column != self.focus_task:
+            back = mix(colors.dim(back), back, 0.35)
+        ink = ink_on(back)
+        if not numbers:
+            # without room for a number the level is a sign, so that the matrix reads without color
+            level = self.glyphs.levels[min(7, int(value * 8))] if cell > 1 or self.glyphs.ascii else " "
+            return (self.glyphs.knob if marked else level).ljust(cell, level), style(ink if marked else mix(back, ink, 0.35), back)
+        text = f"{100 * value:.1f}" if cell >= 5 else f"{min(99, round(100 * value)) if cell == 3 else round(100 * value)}"
+        if marked:
+            text = f"[{text}]" if cell >= len(text) + 2 else text
+        return text.rjust(cell), style(ink, back, bold=marked)
+
+    def on_click(self, event: object) -> None:
+        """Move the cursor to the cell that was clicked."""
+        label, cell, bins, first, shown = self._layout
+        x, y = getattr(event, "x", 0) - 2 - label, getattr(event, "y", 0) - 2
+        if x >= 0 and 0 <= y < shown and x // cell * bins < len(self._r):
+            self.cursor = ((first + y) * bins, x // cell * bins)
+            self.invalidate()

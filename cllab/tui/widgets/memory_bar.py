@@ -1,0 +1,54 @@
+"""Which task's memory is shown, under which policy, how full, how large."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from cllab.events import MemoryUpdated
+from cllab.state import RunState
+from cllab.tui.theme import style
+from cllab.tui.view import n_tasks, size
+from cllab.tui.widgets.chart import Chart, Part, clip
+
+
+class MemoryBar(Chart, can_focus=False):
+    """Two lines: the tasks with the shown one in brackets; policy, samples of capacity, bytes, what came and went."""
+
+    DEFAULT_CSS = "MemoryBar, MemoryBar:focus { border: none; height: 2; padding: 0 1; background: $panel; }"
+
+    def __init__(self, id: str | None = None) -> None:
+        super().__init__(id=id)
+        self.tasks: Sequence[int] = ()
+        self.index = -1
+        self.record: MemoryUpdated | None = None
+        self.state = RunState()
+
+    def show(self, tasks: Sequence[int], index: int, record: MemoryUpdated | None, state: RunState) -> None:
+        """Draw `record`, the `index`-th of those after `tasks`."""
+        self.tasks, self.index, self.record, self.state = tasks, index, record, state
+        self.invalidate()
+
+    def draw(self, width: int, height: int) -> list[list[Part]]:
+        colors, glyphs, record = self.palette, self.glyphs, self.record
+        head = "memory after "
+        if record is None:
+            return [[(head + "the first task: not reported yet", style(colors.muted))]]
+        row: list[Part] = [(head, style(colors.muted)), (glyphs.left + " ", style(colors.muted))]
+        # as many tasks around the shown one as fit
+        names = [f"T{t + 1}" for t in self.tasks]
+        room = width - len(head) - 6
+        fit = max(1, room // (max(len(n) for n in names) + 2))
+        first = min(max(0, self.index - fit // 2), max(0, len(names) - fit))
+        for i in range(first, min(len(names), first + fit)):
+            here = i == self.index
+            row.append((f"[{names[i]}]" if here else f" {names[i]} ", style(colors.focus if here else colors.muted, bold=here)))
+        row.append((f" {glyphs.right}", style(colors.muted)))
+        rest = n_tasks(self.state) - len(names)
+        if rest > 0 and fit > len(names) + 3:
+            row.append((f"  {rest} to come", style(colors.muted)))
+        whole = f" of {record.capacity}" if record.capacity else ""
+        kinds = ", ".join(f"{k} {size(n)}" for k, n in record.bytes.items()) if width >= 90 else ""
+        parts = [record.policy, f"{record.samples}{whole} samples", size(sum(record.bytes.values())) + (f" ({kinds})" if kinds else "")]
+        what = glyphs.sep.join(p for p in parts if p)
+        moved = f"{glyphs.up}{record.added} entered  {glyphs.down}{record.evicted} left"
+        return [row, [(clip(what, max(0, width - len(moved) - 1), glyphs) + " ", style(colors.text)), (moved, style(colors.muted))]]

@@ -1,0 +1,90 @@
+"""Loss terms, images per second and device memory, each as a number and its recent past."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+
+import numpy as np
+
+from cllab.state import RunState
+from cllab.tui.theme import RGB, style
+from cllab.tui.view import losses, rates, short, size
+from cllab.tui.widgets.chart import Chart, Part, clip, message
+
+
+def levels(values: Sequence[float], width: int, signs: str, *, low: float | None = None) -> str:
+    """The newest values as `width` vertical bars: means of equal parts when there are more, blanks where there are none."""
+    v = np.asarray(values, float)
+    if width <= 0 or not len(v):
+        return " " * max(0, width)
+    if len(v) > width:
+        edges = np.linspace(0, len(v), width + 1).astype(int)
+        v = np.array([_mean(v[a:b]) for a, b in zip(edges, edges[1:], strict=False)])
+    known = v[np.isfinite(v)]
+    if not len(known):
+        return " " * width
+    bottom = float(known.min()) if low is None else low
+    span = float(known.max()) - bottom
+    top = len(signs) - 1
+    text = "".join(
+        " " if not math.isfinite(x) else signs[round((x - bottom) / span * top) if span > 1e-12 else top // 2] for x in v
+    )
+    return text.rjust(width)
+
+
+def _mean(values: np.ndarray) -> float:
+    known = values[np.isfinite(values)]
+    return float(known.mean()) if len(known) else math.nan
+
+
+class Rates(Chart):
+    """How the optimization goes and how fast."""
+
+    HELP = "The loss and its terms, images per second and memory of the device: the newest value and the recent past."
+
+    def __init__(self, *, title: str = "loss and speed", id: str | None = None) -> None:
+        super().__init__(title=title, id=id)
+        self.state = RunState()
+
+    def show(self, state: RunState) -> None:
+        """Draw the newest records of `state`."""
+        if state.steps is not self.state.steps or state.status != self.state.status:
+            self.state = state
+            self.invalidate()
+
+    def draw(self, width: int, height: int) -> list[list[Part]]:
+        colors = self.palette
+        if not len(self.state.steps):
+            return message("numbers appear with the first step", width, height, colors.muted)
+        terms = losses(self.state)
+        speed, memory = rates(self.state)
+        name_width = min(12, max([5, *(len(n) for n in terms)]))
+        value_width = 8
+        room = max(4, width - name_width - value_width - 1)
+        last = self.state.steps[-1]
+        table: list[tuple[str, str, Sequence[float], RGB]] = []
+        n = len(terms)
+        total = [sum(parts) for parts in zip(*terms.values(), strict=True)] if n > 1 else []
+        if n > 1:
+            table.append(("loss", short(total[-1]), total, colors.text))
+        table += [(name, short(v[-1]), v, colors.of(i, n)) for i, (name, v) in enumerate(terms.items())]
+        table.append(("img/s", short(speed[-1]), speed, colors.muted))
+        table.append(("lr", short(last.lr), [s.lr for s in self.state.steps[-600:]], colors.muted))
+        if any(b > 0 for b in memory if math.isfinite(b)):
+            table.append(("device", size(memory[-1]), memory, colors.muted))
+        if len(table) > height:
+            # the terms make way before what everyone needs
+            keep = max(1, height - 3)
+            table = table[:keep] + table[-3:][: height - keep]
+        rows: list[list[Part]] = []
+        for name, value, past, ink in table:
+            base = 0.0 if name in ("img/s", "device", "lr") else None
+            rows.append(
+                [
+                    (clip(name, name_width, self.glyphs), style(colors.muted)),
+                    (value.rjust(value_width), style(colors.text, bold=True)),
+                    (" " + levels(past, room, self.glyphs.levels, low=base), style(ink)),
+                ]
+            )
+        return rows

@@ -1,0 +1,92 @@
+"""What runs, where it stands, how long it will take: one line, and a second one when something is wrong."""
+
+from __future__ import annotations
+
+from cllab.state import RunState
+from cllab.tui.theme import RGB, style
+from cllab.tui.view import clock, n_tasks, seconds_left
+from cllab.tui.widgets.chart import Chart, Part, clip
+
+WORDS = {
+    "starting": "starting",
+    "training": "training",
+    "paused": "paused",
+    "done": "done",
+    "failed": "failed",
+    "stopped": "stopped",
+    "lost": "lost",
+}
+
+
+class RunHeader(Chart, can_focus=False):
+    """State, what is trained on what, progress over the tasks, time left."""
+
+    DEFAULT_CSS = "RunHeader, RunHeader:focus { border: none; height: 2; padding: 0 1; background: $panel; }"
+
+    def __init__(self, id: str | None = None) -> None:
+        super().__init__(id=id)
+        self.state = RunState()
+        self.wish = ""
+        self.name_text = ""
+
+    def show(self, state: RunState, *, name: str = "", wish: str = "") -> None:
+        """Draw `state`; `wish` is what was asked for and has not happened yet."""
+        self.state, self.wish, self.name_text = state, wish, name
+        self.invalidate()
+
+    def draw(self, width: int, height: int) -> list[list[Part]]:
+        state, colors, glyphs = self.state, self.palette, self.glyphs
+        word = self.wish or WORDS.get(state.status, state.status)
+        sign = glyphs.state("stopping" if self.wish else state.status)
+        bad = state.status in ("failed", "lost")
+        ink: RGB = colors.lost if bad else colors.gained if state.status in ("training", "done") else colors.text
+        started = state.started
+        parts = [started.method, started.dataset, started.scenario, started.model] if started else []
+        if started and started.capacity:
+            parts.append(f"{started.memory} {started.capacity}")
+        what = glyphs.sep.join([self.name_text, *parts] if self.name_text not in parts else parts)
+        head = f"{sign} {word} "
+        right = self._right()
+        first: list[Part] = [
+            (head, style(ink, bold=True)),
+            (clip(what, max(0, width - len(head) - len(right) - 1), glyphs), style(colors.text)),
+            (" " + right, style(colors.muted)),
+        ]
+        return [first, self._second(width)]
+
+    def _right(self) -> str:
+        state = self.state
+        if state.started is None:
+            return ""
+        if state.is_over or state.status == "lost":
+            spent = clock(max(0.0, state.last_t - state.first_t)) if state.first_t else "?"
+            return f"took {spent}"
+        left = seconds_left(state)
+        return f"{clock(left)} left" if left is not None else "time left unknown"
+
+    def _second(self, width: int) -> list[Part]:
+        state, colors, glyphs = self.state, self.palette, self.glyphs
+        if state.reason and state.status in ("failed", "lost", "stopped"):
+            return [(clip(state.reason, width, glyphs), style(colors.lost, bold=True))]
+        if state.started is None:
+            seconds = f" {clock(state.last_t - state.first_t)}" if state.first_t else ""
+            return [(clip(f"the training process is starting{seconds}", width, glyphs), style(colors.muted))]
+        n = n_tasks(state)
+        task = min(n, max(0, state.task) + 1)
+        phase = state.phase if not state.is_over else ""
+        if phase and state.phase_steps:
+            phase += f" {state.phase_step}/{state.phase_steps}"
+        tail = f" {100 * state.fraction:3.0f} %  " + (phase if width >= 60 else "")
+        head = f"task {task}/{n} "
+        room = max(8, width - len(head) - (34 if width >= 60 else len(tail)))
+        done = state.fraction * room
+        whole = int(done)
+        rest = glyphs.eighths[int((done - whole) * 8)] if whole < room else ""
+        rest = rest if rest.strip() else ""
+        bar = glyphs.bar * whole + rest
+        return [
+            (head, style(colors.text)),
+            (bar, style(colors.gained)),
+            (glyphs.rest * (room - len(bar)), style(colors.grid)),
+            (clip(tail, width - len(head) - room, glyphs), style(colors.muted)),
+        ]

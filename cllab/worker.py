@@ -1,0 +1,164 @@
+"""The training process: a run folder in, events out. `python -m cllab.worker RUN_DIR [--resume]`."""
+
+from __future__ import annotations
+
+import json
+import sys
+import traceback
+from collections.abc import Sequence
+from pathlib import Path
+
+import torch
+
+from cllab import events as ev
+from cllab import registry
+from cllab.config import RunConfig
+from cllab.engine import checkpoint
+from cllab.engine.control import Control, StopRequested
+from cllab.engine.run import Session, open_dataset, pick_device
+from cllab.errors import EXIT_DONE, EXIT_FAILED, EXIT_INTERRUPTED, CllabError, UsageError
+from cllab.runs import LockedError, Run, RunLock, write_atomically, write_error
+
+
+def precheck(config: RunConfig) -> None:
+    """What can be refused before a run folder exists: device, scenario, data.
+
+    Raises:
+        UsageError: for a combination that cannot work.
+        DataError: when the data is not there.
+    """
+    pick_device(config.device)
+    scenario = registry.component("scenario", config.scenario.name)
+    dataset = registry.component("dataset", config.dataset.name)
+    reason = scenario.check(
+        {**config.scenario.values, "seed": config.seed},
+        config.dataset.values.get("n_classes", dataset.info.n_classes),
+        dataset.info.n_train,
+    )
+    if reason:
+        raise UsageError(f"scenario '{config.scenario.name}': {reason}")
+    open_dataset(config, torch.device("cpu"))
+
+
+def train(run: Run, *, sinks: Sequence[ev.Sink] = (), resume: bool = False, signals: bool = True) -> int:
+    """Train what `run` asks for; everything goes into its folder and to `sinks`.
+
+    Returns the exit code; whatever goes wrong ends as a `RunEnded` record with the reason in one sentence.
+    """
+    try:
+        lock = RunLock(run.lock_path)
+    except LockedError as error:
+        print(f"cllab: {error}", file=sys.stderr)
+        return error.exit_code
+    except OSError as error:
+        print(f"cllab: {write_error(error)}", file=sys.stderr)
+        return EXIT_FAILED
+    try:
+        return _train(run, sinks, resume, signals)
+    finally:
+        lock.release()
+
+
+def _train(run: Run, sinks: Sequence[ev.Sink], resume: bool, signals: bool) -> int:
+    control = Control(run.control_path)
+    state = None
+    device = torch.device("cpu")
+    try:
+        config = run.config()
+        device = pick_device(config.device)
+        if resume:
+            state = checkpoint.load(run.checkpoint_path, device)
+        writer = run.sink(keep_bytes=int(state["events_bytes"]) if state else 0)
+    except CllabError as error:
+        print(f"cllab: {error}", file=sys.stderr)
+        return error.exit_code
+    except OSError as error:
+        print(f"cllab: {write_error(error)}", file=sys.stderr)
+        return EXIT_FAILED
+    run.result_path.unlink(missing_ok=True)
+
+    def emit(event: ev.Event) -> None:
+        writer(event)
+        for sink in sinks:
+            sink(event)
+
+    if signals:
+        control.install_signals()
+    session: Session | None = None
+    status, reason, code = "done", "", EXIT_DONE
+    try:
+        if state is None:
+            emit(ev.PhaseStarted(phase="loading"))
+        session = Session(config, emit, control, run)
+        session.bytes_written = lambda: writer.bytes
+        if state is not None:
+            session.restore(state)
+        else:
+            session.start()
+        session.walk()
+    except StopRequested as stop:
+        status, reason, code = "stopped", "stopped on request; cllab resume goes on from here", stop.exit_code
+        reason = _save_quietly(session) or reason
+    except KeyboardInterrupt:
+        status, reason, code = "stopped", "interrupted", EXIT_INTERRUPTED
+    except torch.OutOfMemoryError as error:
+        status, code = "failed", EXIT_FAILED
+        reason = f"out of memory on {device} {_where(session)}; a smaller train.batch_size may help ({_first(error)})"
+    except CllabError as error:
+        status, reason, code = "failed", str(error), error.exit_code
+    except OSError as error:
+        status, reason, code = "failed", str(write_error(error)), EXIT_FAILED
+    except Exception as error:
+        traceback.print_exc(file=sys.stderr)
+        status, code = "failed", EXIT_FAILED
+        reason = f"{type(error).__name__} {_where(session)}: {_first(error)}"
+    finally:
+        control.remove_signals()
+    return _finish(run, session, emit, status, reason, code)
+
+
+def _finish(run: Run, session: Session | None, emit: ev.Sink, status: str, reason: str, code: int) -> int:
+    try:
+        metrics = session.metrics() if session is not None else {}
+        seconds = session.all_seconds() if session is not None else {}
+        emit(ev.RunEnded(status=status, reason=reason, metrics=dict(metrics), seconds=seconds))
+        if session is not None:
+            write_atomically(run.result_path, json.dumps(session.result(status, reason), indent=1) + "\n")
+    except OSError as error:
+        print(f"cllab: {write_error(error)}", file=sys.stderr)
+        return code or EXIT_FAILED
+    return code
+
+
+def _save_quietly(session: Session | None) -> str:
+    """A checkpoint at the end; returns why there is none."""
+    if session is None:
+        return ""
+    try:
+        session.save()
+    except OSError as error:
+        return f"stopped, but the checkpoint could not be written: {write_error(error)}"
+    return ""
+
+
+def _where(session: Session | None) -> str:
+    if session is None:
+        return "while loading"
+    return f"at task {session.learner.task + 1}, step {session.learner.step}"
+
+
+def _first(error: BaseException) -> str:
+    return (str(error).strip().splitlines() or [type(error).__name__])[0]
+
+
+def main(arguments: list[str]) -> int:
+    """Entry point of `python -m cllab.worker`."""
+    folders = [a for a in arguments if not a.startswith("--")]
+    if len(folders) != 1 or not (Path(folders[0]) / "config.toml").is_file():
+        print("usage: python -m cllab.worker RUN_DIR [--resume]", file=sys.stderr)
+        return UsageError.exit_code
+    return train(Run(Path(folders[0])), resume="--resume" in arguments)
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

@@ -1,0 +1,88 @@
+"""One torch thread, toy streams, and a run store in a temporary folder."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+os.environ.setdefault("OMP_NUM_THREADS", "1")
+
+import pytest
+
+from cllab import events as ev
+from cllab.config import RunConfig
+from cllab.runs import RunStore
+
+
+@pytest.fixture(autouse=True)
+def _own_folders(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """No test reads or writes a user's runs, settings or cache of descriptions."""
+    monkeypatch.setenv("CLLAB_RUNS", str(tmp_path / "runs"))
+    monkeypatch.setenv("CLLAB_CONFIG", str(tmp_path / "config"))
+    if "CLLAB_CACHE" not in os.environ:
+        monkeypatch.setenv("CLLAB_CACHE", str(tmp_path / "cache"))
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _one_thread() -> None:
+    """On two cores torch's default thread pool makes tiny networks ten times slower."""
+    import torch
+
+    torch.set_num_threads(1)
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> RunStore:
+    return RunStore(tmp_path / "runs")
+
+
+Config = Callable[..., RunConfig]
+
+
+def toy(method: str = "finetune", /, **tables: dict[str, Any]) -> RunConfig:
+    """A run on the toy stream: five tasks of two blob classes that forget when nothing is done about it."""
+    from cllab import catalog
+
+    spec = catalog.load().get("method", method)
+    needs_memory = "memory" in spec.facts["needs"]
+    data: dict[str, Any] = {
+        "name": f"toy-{method}",
+        "device": "cpu",
+        "dataset": {"name": "blobs"},
+        "scenario": {"name": "disjoint", "tasks": 5, "stream": "online"},
+        "model": {"name": "mlp", "width": 32, "layers": 1, "norm": True},
+        "memory": {"capacity": 60 if needs_memory else 0},
+        "method": {"name": method},
+        "train": {"batch_size": 16, "lr": 0.05, "memory_epochs": 30 if spec.facts["memory_only"] else 3 * needs_memory},
+    }
+    for table, values in tables.items():
+        data[table] = {**data.get(table, {}), **values} if isinstance(values, dict) else values
+    return RunConfig.from_dict(data)
+
+
+@pytest.fixture
+def toy_config() -> Config:
+    return toy
+
+
+class Record:
+    """A sink that keeps what it hears."""
+
+    def __init__(self) -> None:
+        self.events: list[ev.Event] = []
+
+    def __call__(self, event: ev.Event) -> None:
+        self.events.append(event)
+
+    def of(self, kind: type[ev.Event]) -> list[Any]:
+        return [e for e in self.events if isinstance(e, kind)]
+
+    def lines(self) -> list[dict[str, Any]]:
+        return [ev.without_times(e) for e in self.events]
+
+
+@pytest.fixture
+def record() -> Record:
+    return Record()
