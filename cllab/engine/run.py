@@ -405,7 +405,7 @@ class Session:
                 "seconds": self.seconds,
                 "elapsed": self.all_seconds()["total"],
                 "events_bytes": self.bytes_written(),
-                "global_rng": torch.get_rng_state(),  # type: ignore[no-untyped-call]
+                "global_rng": torch.get_rng_state(),
             },
         )
 

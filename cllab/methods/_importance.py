@@ -47,9 +47,55 @@ def quadratic(params: Sequence[nn.Parameter], anchors: Tensors, weights: Tensors
 def fisher_of_batch(model: Network, params: Sequence[nn.Parameter], x: Tensor, labels: Tensor) -> Tensors:
     """Mean over samples of the squared gradient of log p(label | x), one tensor per parameter.
 
-    Per-sample gradients by vectorization (the diagonal of the Fisher matrix when labels are drawn from the model).
-    x: (B, C, H, W); labels: (B,) long.
+    The diagonal of the Fisher matrix when labels are drawn from the model, which must be in eval mode. x: (B, C, H, W); labels:
+    (B,) long.
     """
+    if linear_only(params, model):
+        return _fisher_by_products(model, params, x, labels)
+    return _fisher_by_samples(model, params, x, labels)
+
+
+def linear_only(params: Sequence[nn.Parameter], model: Network) -> bool:
+    """Whether all of `params` belong to linear layers and their normalizations, where the Fisher is a matrix product."""
+    owners = {id(p): m for m in model.modules() for p in m.parameters(recurse=False)}
+    return all(isinstance(owners[id(p)], (nn.Linear, nn.BatchNorm1d)) for p in params)
+
+
+def _fisher_by_products(model: Network, params: Sequence[nn.Parameter], x: Tensor, labels: Tensor) -> Tensors:
+    """Without per-sample gradients: a linear layer's is an outer product, so its mean square is one matrix product."""
+    inputs: dict[nn.Module, Tensor] = {}
+    slopes: dict[nn.Module, Tensor] = {}
+
+    def note(module: nn.Module, args: tuple[Tensor, ...], out: Tensor) -> None:
+        inputs[module] = args[0].detach().clone()  # a later layer may work in place
+        out.register_hook(lambda gradient: slopes.__setitem__(module, gradient))
+
+    chosen = {id(p) for p in params}
+    layers = [m for m in model.modules() if any(id(p) in chosen for p in m.parameters(recurse=False))]
+    handles = [layer.register_forward_hook(note) for layer in layers]
+    try:
+        log_p = model(x).log_softmax(dim=1).gather(1, labels.view(-1, 1)).sum()
+        torch.autograd.grad(log_p, [layer.weight for layer in layers])
+    finally:
+        for handle in handles:
+            handle.remove()
+    found: dict[int, Tensor] = {}
+    for layer in layers:
+        a, g = inputs[layer], slopes[layer]
+        if isinstance(layer, nn.BatchNorm1d):
+            assert layer.running_mean is not None
+            assert layer.running_var is not None
+            a = (a - layer.running_mean) * (layer.running_var + layer.eps).rsqrt()
+            found[id(layer.weight)] = (g * a).square().mean(dim=0)
+        else:
+            found[id(layer.weight)] = g.square().T @ a.square() / len(x)
+        if isinstance(layer.bias, Tensor):
+            found[id(layer.bias)] = g.square().mean(dim=0)
+    return [found[id(p)] for p in params]
+
+
+def _fisher_by_samples(model: Network, params: Sequence[nn.Parameter], x: Tensor, labels: Tensor) -> Tensors:
+    """Per-sample gradients by vectorization, for networks with other layers."""
     names = {id(p): n for n, p in model.named_parameters()}
     chosen = {names[id(p)]: p.detach() for p in params}
     others = {n: p.detach() for n, p in model.named_parameters() if n not in chosen}

@@ -78,7 +78,8 @@ class EWC(Method):
         learner, model = self.learner, self.learner.model
         params = imp.trunk(model)
         new = imp.zeros(params)
-        n, size = min(self.config.samples, len(task.train)), 32
+        n = min(self.config.samples, len(task.train))
+        size = min(n, 256) if imp.linear_only(params, model) else 32
         count = 0
         with learner.bulk():
             for batch in loop.batches(task.train, purpose="fisher", batch_size=size):

@@ -44,7 +44,7 @@ class RWalk(Method):
         """Settings."""
 
         strength: float = param(
-            1.0, "Weight of the penalty", source="lambda; reg_coef", low=0, log=True, reference=100.0
+            0.01, "Weight of the penalty", source="lambda; reg_coef", low=0, log=True, reference=100.0
         )
         decay: float = param(
             0.9, "Share of the old Fisher that a step keeps", source="1 - alpha, Eq. 6", low=0, high=1, reference=0.5

@@ -1,0 +1,161 @@
+"""How much the training loop costs over a bare PyTorch loop, the uncertainty pass over a plain one, and start-up times.
+
+    python tests/bench/bench_loop.py [--quick]
+
+Every figure is a ratio of two things measured in turn in this process, so that a busy machine disturbs both alike.
+"""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+
+import torch
+import torch.nn.functional as F
+
+from cllab.config import RunConfig
+from cllab.data.base import Dataset, Split, TensorImages
+from cllab.data.info import DatasetInfo
+from cllab.engine import run as engine
+from cllab.engine.control import Control
+from cllab.engine.run import Session
+from cllab.engine.schedule import make_optimizer
+from cllab.memory.uncertainty import vote_uncertainty
+
+BATCH = 16
+
+
+def made_up(shape: tuple[int, int, int], n: int) -> Dataset:
+    """Random images of ten classes, as large as the real ones: what is timed does not depend on what they show."""
+    generator = torch.Generator().manual_seed(0)
+    splits = []
+    for size in (n, 100):
+        pixels = torch.randint(0, 256, (size, *shape), dtype=torch.uint8, generator=generator)
+        index = torch.arange(size)
+        splits.append(Split(TensorImages(pixels), index, index % 10))
+    info = DatasetInfo("made up", 10, shape, n, 100, (0.5,) * shape[0], (0.25,) * shape[0])
+    return Dataset("made-up", info, tuple("0123456789"), *splits)
+
+
+def session(shape: tuple[int, int, int], n: int, model: str) -> Session:
+    """A session on made-up data, ready to train."""
+    config = RunConfig.from_dict(
+        {
+            "device": "cpu",
+            "dataset": {"name": "mnist" if shape[0] == 1 else "cifar10"},
+            "scenario": {"name": "disjoint", "tasks": 1, "class_order": "natural"},
+            "model": {"name": model},
+            "method": {"name": "finetune"},
+            "memory": {"capacity": 0},
+            "train": {"batch_size": BATCH},
+        }
+    )
+    dataset = made_up(shape, n)
+    former = engine.open_dataset
+    engine.open_dataset = lambda *_args, **_options: dataset
+    try:
+        made = Session(config, lambda _event: None, Control())
+    finally:
+        engine.open_dataset = former
+    made.learner.threads = (torch.get_num_threads(), torch.get_num_threads())
+    made._begin_task(made.stream.tasks[0])
+    return made
+
+
+def per_step(work: Callable[[], int]) -> float:
+    """Milliseconds a step of `work`, which returns how many it did."""
+    began = time.perf_counter()
+    steps = work()
+    return (time.perf_counter() - began) / steps * 1e3
+
+
+def loop_overhead(name: str, shape: tuple[int, int, int], model: str, steps: int, rounds: int, threads: int) -> float:
+    """cllab's time a step over that of a bare loop with the same model, batch and optimizer; the median of rounds."""
+    torch.set_num_threads(threads)
+    made = session(shape, steps * BATCH, model)
+    learner, task = made.learner, made.stream.tasks[0]
+    x = learner.normalize(task.train.fetch(torch.arange(steps * BATCH)))
+    y = task.train.labels
+    network = learner.new_model(10)
+    optimizer = make_optimizer(network.parameters(), made.config.train, learner.device)
+
+    def bare() -> int:
+        network.train()
+        for i in range(steps):
+            part = slice(i * BATCH, (i + 1) * BATCH)
+            loss = F.cross_entropy(network(x[part]), y[part])
+            loss.backward()
+            optimizer.step()
+            optimizer.zero_grad(set_to_none=True)
+        return steps
+
+    def ours() -> int:
+        before = learner.step
+        made.loop.begin(task)
+        made.loop.fit(task.train, phase="stream")
+        return learner.step - before
+
+    per_step(bare), per_step(ours)
+    pairs = [(per_step(bare), per_step(ours)) for _ in range(rounds)]
+    ratios = sorted(b / a for a, b in pairs)
+    ratio = ratios[len(ratios) // 2]
+    a, b = min(p[0] for p in pairs), min(p[1] for p in pairs)
+    print(f"{name:34} bare {a:8.3f} ms   cllab {b:8.3f} ms   ratio {ratio:.2f} (from {ratios[0]:.2f} to {ratios[-1]:.2f})")
+    return ratio
+
+
+def uncertainty(n: int) -> float:
+    """Images a second of the uncertainty pass over those of a plain loop: PIL image by image, then one forward pass."""
+    from PIL import Image
+    from torchvision.transforms import RandAugment
+    from torchvision.transforms.functional import pil_to_tensor
+
+    made = session((1, 28, 28), n, "mlp400")
+    learner, split = made.learner, made.stream.tasks[0].train
+    vote_uncertainty(split.subset(torch.arange(min(n, 500))), learner, "vr_randaug")
+    began = time.perf_counter()
+    vote_uncertainty(split, learner, "vr_randaug")
+    fast = n / (time.perf_counter() - began)
+
+    plain = min(n, 500)
+    raw = split.fetch(torch.arange(plain))
+    pictures = [Image.fromarray(image[0].numpy()).convert("RGB") for image in raw]
+    augment = RandAugment()
+    learner.model.eval()
+    began = time.perf_counter()
+    with torch.inference_mode():
+        for _ in range(12):
+            for start in range(0, plain, 32):
+                views = [pil_to_tensor(augment(p).convert("L")) for p in pictures[start : start + 32]]
+                learner.model(learner.normalize(torch.stack(views))).argmax(dim=1)
+    slow = plain / (time.perf_counter() - began)
+    print(f"{'uncertainty, 12 views':34} plain {slow:8.0f} images/s   cllab {fast:8.0f} images/s   ratio {fast / slow:.1f}")
+    return fast / slow
+
+
+def start_up(*arguments: str) -> float:
+    """Wall seconds of a cllab command in a fresh process; the best of five."""
+    times = []
+    for _ in range(5):
+        began = time.perf_counter()
+        subprocess.run([sys.executable, "-m", "cllab", *arguments], check=True, stdout=subprocess.DEVNULL)
+        times.append(time.perf_counter() - began)
+    print(f"{'cllab ' + ' '.join(arguments):34} {min(times):8.3f} s")
+    return min(times)
+
+
+def main() -> None:
+    """Print every figure."""
+    quick = "--quick" in sys.argv
+    loop_overhead("mlp400, batch 16, one thread", (1, 28, 28), "mlp400", 200 if quick else 1000, 3 if quick else 9, 1)
+    cores = torch.get_num_threads()
+    loop_overhead("resnet18, batch 16", (3, 32, 32), "resnet18", 3 if quick else 12, 3 if quick else 5, max(cores, 2))
+    uncertainty(2000 if quick else 12000)
+    start_up("--help")
+    start_up("list", "methods")
+
+
+if __name__ == "__main__":
+    main()
