@@ -55,6 +55,9 @@ class TrainConfig:
     base_augment: Literal["auto", "none", "crop-flip"] = param(
         "auto", "The dataset's own augmentation: auto is crop and flip for natural images, none for digits"
     )
+    normalize: Literal["dataset", "unit"] = param(
+        "dataset", "Pixels by the dataset's mean and deviation, or only scaled to 0..1"
+    )
     precision: Literal["float32", "bfloat16"] = param(
         "float32", "Arithmetic of the forward pass on an accelerator; float32 is the reference"
     )
@@ -227,6 +230,10 @@ class RunConfig:
         quirks: Mapping[str, Any] = method.facts.get("reference", {}) if fidelity == "reference" else {}
         for key, value in quirks.items():
             table, name = key.split(".", 1)
+            # a quirk of one policy's says nothing about another one
+            own = _component(catalog, table, tables[table]["name"]).fields if table in COMMON else ()
+            if table in COMMON and name not in {f.name for f in (*COMMON[table], *own)}:
+                continue
             if table in tables:
                 tables[table].setdefault(name, value)
 

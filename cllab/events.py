@@ -318,8 +318,11 @@ def _well_formed(event: Event) -> bool:
                 return False
         elif hint.startswith("dict") and not isinstance(value, dict):
             return False
-        elif hint in ("Floats", "tuple[int, ...]"):
+        elif hint == "Floats":
             if not isinstance(value, tuple) or not all(v is None or _number(v) for v in value):
+                return False
+        elif hint == "tuple[int, ...]":
+            if not isinstance(value, tuple) or not all(map(_number, value)):
                 return False
         elif hint == "tuple[tuple[int, ...], ...]":
             if not isinstance(value, tuple) or not all(isinstance(r, tuple) and all(map(_number, r)) for r in value):

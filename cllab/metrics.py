@@ -103,6 +103,33 @@ def forward_transfer(r: ArrayLike, baseline: ArrayLike) -> float:
     return _mean(np.array([r[j - 1, j] - b[j] for j in range(1, len(r))]))
 
 
+def backward_transfer_gem(r: ArrayLike) -> float:
+    """As `backward_transfer`, but divided by E: the last task, which nothing came after, counts as 0.
+
+    What GEM's published code computes. r: (E, E).
+    """
+    r = np.asarray(r, float)
+    return float(np.mean(r[-1] - np.diag(r))) if len(r) else float("nan")
+
+
+def forward_transfer_gem(r: ArrayLike, baseline: ArrayLike) -> float:
+    """As `forward_transfer`, but divided by E: the first task counts as 0.
+
+    What GEM's published code computes. r: (E, E); baseline: (E,) before any training.
+    """
+    r, b = np.asarray(r, float), np.asarray(baseline, float)
+    return float(np.sum([r[j - 1, j] - b[j] for j in range(1, len(r))]) / len(r)) if len(r) else float("nan")
+
+
+def forward_transfer_bcl(r: ArrayLike) -> float:
+    """As `forward_transfer_gem`, with the model after the first task in the place of the untrained one.
+
+    What Bilevel Continual Learning's published code computes; its second entry is 0 by definition. r: (E, E).
+    """
+    r = np.asarray(r, float)
+    return forward_transfer_gem(r, r[0]) if len(r) else float("nan")
+
+
 def learning_accuracy(r: ArrayLike) -> float:
     """LA = mean_j R[j, j]: how well each task was learned when it was its turn (Riemer et al. 2019); r: (E, E)."""
     return _mean(np.diag(np.asarray(r, float)))
@@ -185,6 +212,36 @@ METRICS: dict[str, Metric] = {
             "FWT, Lopez-Paz & Ranzato 2017, Eq. 4",
         ),
         Metric(
+            "backward_transfer_gem",
+            "backward transfer (GEM)",
+            "(1/E) sum_{j<E-1} (R[E-1,j] - R[j,j])",
+            "As backward transfer, divided by the number of tasks: GEM's published code; needs evaluate.future = true.",
+            "the code of Lopez-Paz & Ranzato 2017",
+        ),
+        Metric(
+            "forward_transfer_gem",
+            "forward transfer (GEM)",
+            "(1/E) sum_{j>0} (R[j-1,j] - b[j])",
+            "As forward transfer, divided by the number of tasks: GEM's published code; needs evaluate.future = true.",
+            "the code of Lopez-Paz & Ranzato 2017",
+        ),
+        Metric(
+            "forward_transfer_bcl",
+            "forward transfer (BCL)",
+            "(1/E) sum_{j>0} (R[j-1,j] - R[0,j])",
+            "Against the model after the first task, divided by the number of tasks: the published code of Bilevel "
+            "Continual Learning; needs evaluate.future = true.",
+            "the code of Pham et al. 2020",
+        ),
+        Metric(
+            "class_incremental_accuracy",
+            "class-incremental accuracy",
+            "mean_j R'[E-1, j]",
+            "The same model when the task is not named at test time and all classes seen so far compete; of streams "
+            "that name the task.",
+            "van de Ven & Tolias 2019, arXiv:1904.07734",
+        ),
+        Metric(
             "learning_accuracy",
             "learning accuracy",
             "mean_j R[j,j]",
@@ -247,6 +304,9 @@ def summary(
         if baseline is not None:
             b = np.array([np.nan if v is None else v for v in baseline])[: len(r)]
             values["forward_transfer"] = forward_transfer(r, b)
+            values["forward_transfer_gem"] = forward_transfer_gem(r, b)
+            values["forward_transfer_bcl"] = forward_transfer_bcl(r)
+            values["backward_transfer_gem"] = backward_transfer_gem(r)
     if stream:
         values["stream_area"] = stream_area([s for s, _ in stream], [a for _, a in stream])
     return {k: v for k, v in values.items() if np.isfinite(v)}

@@ -38,7 +38,7 @@ def problems(config: RunConfig, catalog: Catalog) -> Iterator[str]:
         n_train = config.dataset.values["per_class"] * n_classes
     online = config.scenario.values.get("stream") == "online"
 
-    if "memory" in needs and capacity == 0 and "memory.capacity" not in method.facts.get("inert", {}):
+    if "memory" in needs and capacity == 0 and "memory.capacity" not in (method.facts.get("inert") or {}):
         yield f"memory.capacity must be at least 1: method '{method.name}' learns from its memory"
     if n_train and capacity > n_train:
         yield f"memory.capacity = {capacity} is larger than the data: '{dataset.name}' has {n_train} training samples"
@@ -68,6 +68,8 @@ def problems(config: RunConfig, catalog: Catalog) -> Iterator[str]:
             f"train.memory_epochs = {config.train.memory_epochs} belongs to online streams; "
             "set scenario.stream = 'online' or train.memory_epochs = 0"
         )
+    if method.facts.get("memory_only", False) and online and not config.train.memory_epochs:
+        yield f"train.memory_epochs must be at least 1: method '{method.name}' learns an online stream from its memory"
     if config.evaluate.every and not online:
         yield f"evaluate.every = {config.evaluate.every} belongs to online streams; set scenario.stream = 'online'"
     if config.evaluate.top_k > (n_classes or config.evaluate.top_k):

@@ -4,6 +4,7 @@ config.toml     what was asked, complete          events.jsonl   what happened, 
 control         what a viewer wants               worker.log     what libraries printed
 memory/         what the memory held              checkpoint/    how to go on
 result.json     what came out, written last       lock           held while a process trains
+queued          held while the run waits for another (cllab.queue)
 """
 
 from __future__ import annotations
@@ -63,7 +64,7 @@ class RunLock:
                     "use cllab attach to watch it"
                 ) from None
             # a forked child would keep the lock alive after its parent's death
-            os.register_at_fork(after_in_child=self._close_quietly)
+            os.register_at_fork(after_in_child=self.release)
         self._file.seek(0)
         self._file.truncate()
         self._file.write(str(os.getpid()))
@@ -77,10 +78,6 @@ class RunLock:
             except OSError:
                 time.sleep(0.02)
         fcntl.flock(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-
-    def _close_quietly(self) -> None:
-        if not self._file.closed:
-            os.close(self._file.fileno())
 
     def release(self) -> None:
         """Give the lock back."""
@@ -108,7 +105,8 @@ class RunStatus:
     """How a run stands.
 
     Attributes:
-        state: starting, training, paused, done, failed, stopped or lost (its process died without a word).
+        state: queued (waits for the run before it), starting, training, paused, done, failed, stopped or lost (its process
+            died without a word).
         reason: one sentence for failed and lost.
         task, n_tasks: position, when known.
         updated: when something was last written, seconds since the epoch.
@@ -159,6 +157,10 @@ class Run:
         return self.folder / "checkpoint" / "latest.pt"
 
     @property
+    def queued_path(self) -> Path:
+        return self.folder / "queued"
+
+    @property
     def result_path(self) -> Path:
         return self.folder / "result.json"
 
@@ -194,9 +196,19 @@ class Run:
             return RunStatus(state, updated=updated, pid=self._pid())
         if isinstance(last, ev.RunEnded):
             return RunStatus(last.status, last.reason, updated)
+        if self._waits():
+            return RunStatus("queued", "waits for the run before it", updated)
         if last is None and not self.lock_path.exists():
             return RunStatus("starting" if time.time() - updated < 30 else "lost", "it never started", updated)
         return RunStatus("lost", "the training process died without a word; see worker.log", updated)
+
+    def _waits(self) -> bool:
+        """Whether a queue holds this run, or was started just now and is about to."""
+        try:
+            age = time.time() - self.queued_path.stat().st_mtime
+        except OSError:
+            return False
+        return age < 30 or is_locked(self.queued_path)
 
     def last_event(self) -> ev.Event | None:
         """The last whole record."""
@@ -219,11 +231,15 @@ class Run:
         tail = Tail(self.events_path)
         while True:
             alive = is_locked(self.lock_path)
-            over = False
+            over, before = False, tail.position
             for event in tail.read():
                 over = isinstance(event, ev.RunEnded)
                 yield event
-            if not follow or over or (not alive and self.events_path.exists()):
+            if over:
+                return
+            if tail.position != before:
+                continue  # a long log is read in parts
+            if not follow or (not alive and self.events_path.exists()):
                 return
             time.sleep(poll)
 
@@ -266,6 +282,7 @@ class Run:
         environment = {**os.environ, "PYTHONUNBUFFERED": "1", "PYTHONFAULTHANDLER": "1", "TQDM_DISABLE": "1"}
         launcher = shlex.split(os.environ.get("CLLAB_WORKER_CMD", "")) or [sys.executable, "-m", "cllab.worker"]
         command = [*launcher, str(self.folder.resolve())]
+        self.control_path.unlink(missing_ok=True)  # whatever is asked from here on is asked of the new process
         with self.log_path.open("ab") as log:
             return subprocess.Popen(
                 [*command, "--resume"] if resume else command,

@@ -40,9 +40,12 @@ def precheck(config: RunConfig) -> None:
     open_dataset(config, torch.device("cpu"))
 
 
-def train(run: Run, *, sinks: Sequence[ev.Sink] = (), resume: bool = False, signals: bool = True) -> int:
+def train(
+    run: Run, *, sinks: Sequence[ev.Sink] = (), resume: bool = False, signals: bool = True, waiting: bool = False
+) -> int:
     """Train what `run` asks for; everything goes into its folder and to `sinks`.
 
+    waiting: heed a command that a viewer gave before this function was called, while the process was starting.
     Returns the exit code; whatever goes wrong ends as a `RunEnded` record with the reason in one sentence.
     """
     try:
@@ -53,14 +56,18 @@ def train(run: Run, *, sinks: Sequence[ev.Sink] = (), resume: bool = False, sign
     except OSError as error:
         print(f"cllab: {write_error(error)}", file=sys.stderr)
         return EXIT_FAILED
+    control = Control(run.control_path, waiting=waiting)
+    if signals:
+        control.install_signals()
     try:
-        return _train(run, sinks, resume, signals)
+        return _train(run, control, sinks, resume)
     finally:
+        control.remove_signals()
+        run.control_path.unlink(missing_ok=True)  # what was asked of this process is not meant for the next one
         lock.release()
 
 
-def _train(run: Run, sinks: Sequence[ev.Sink], resume: bool, signals: bool) -> int:
-    control = Control(run.control_path)
+def _train(run: Run, control: Control, sinks: Sequence[ev.Sink], resume: bool) -> int:
     state = None
     device = torch.device("cpu")
     try:
@@ -82,8 +89,6 @@ def _train(run: Run, sinks: Sequence[ev.Sink], resume: bool, signals: bool) -> i
         for sink in sinks:
             sink(event)
 
-    if signals:
-        control.install_signals()
     session: Session | None = None
     status, reason, code = "done", "", EXIT_DONE
     try:
@@ -112,9 +117,13 @@ def _train(run: Run, sinks: Sequence[ev.Sink], resume: bool, signals: bool) -> i
         traceback.print_exc(file=sys.stderr)
         status, code = "failed", EXIT_FAILED
         reason = f"{type(error).__name__} {_where(session)}: {_first(error)}"
-    finally:
-        control.remove_signals()
-    return _finish(run, session, emit, status, reason, code)
+    code = _finish(run, session, emit, status, reason, code)
+    try:
+        writer.close()
+    except OSError as error:
+        print(f"cllab: {write_error(error)}", file=sys.stderr)
+        return code or EXIT_FAILED
+    return code
 
 
 def _finish(run: Run, session: Session | None, emit: ev.Sink, status: str, reason: str, code: int) -> int:
@@ -157,7 +166,7 @@ def main(arguments: list[str]) -> int:
     if len(folders) != 1 or not (Path(folders[0]) / "config.toml").is_file():
         print("usage: python -m cllab.worker RUN_DIR [--resume]", file=sys.stderr)
         return UsageError.exit_code
-    return train(Run(Path(folders[0])), resume="--resume" in arguments)
+    return train(Run(Path(folders[0])), resume="--resume" in arguments, waiting=True)
 
 
 if __name__ == "__main__":

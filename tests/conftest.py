@@ -14,6 +14,26 @@ import pytest
 from cllab import events as ev
 from cllab.config import RunConfig
 from cllab.runs import RunStore
+from cllab.spec import ComponentSpec
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption(
+        "--method-file",
+        action="append",
+        default=[],
+        help="also hold the method in this file to the general checks (tests/every)",
+    )
+
+
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    """`method` in tests/every: every method of the catalogue, the README's own, and those given by file."""
+    if "method" in metafunc.fixturenames and "every" in metafunc.definition.path.parts:
+        from cllab import catalog
+
+        files = [str(Path(__file__).with_name("my_method.py")), *metafunc.config.getoption("--method-file")]
+        methods = [*catalog.load().names("method"), *files]
+        metafunc.parametrize("method", methods, ids=[Path(m).stem for m in methods])
 
 
 @pytest.fixture(autouse=True)
@@ -41,20 +61,25 @@ def store(tmp_path: Path) -> RunStore:
 Config = Callable[..., RunConfig]
 
 
-def toy(method: str = "finetune", /, **tables: dict[str, Any]) -> RunConfig:
-    """A run on the toy stream: five tasks of two blob classes that forget when nothing is done about it."""
+def method_spec(method: str) -> ComponentSpec:
+    """A built-in method by its name, or one of your own by its file."""
     from cllab import catalog
 
-    spec = catalog.load().get("method", method)
+    return catalog.describe_file(Path(method)) if method.endswith(".py") else catalog.load().get("method", method)
+
+
+def toy(method: str = "finetune", /, **tables: dict[str, Any]) -> RunConfig:
+    """A run on the toy stream: five tasks of two blob classes that forget when nothing is done about it."""
+    spec = method_spec(method)
     needs_memory = "memory" in spec.facts["needs"]
     data: dict[str, Any] = {
-        "name": f"toy-{method}",
+        "name": f"toy-{spec.name}",
         "device": "cpu",
         "dataset": {"name": "blobs"},
         "scenario": {"name": "disjoint", "tasks": 5, "stream": "online"},
         "model": {"name": "mlp", "width": 32, "layers": 1, "norm": True},
         "memory": {"capacity": 60 if needs_memory else 0},
-        "method": {"name": method},
+        "method": {"file": method} if method.endswith(".py") else {"name": method},
         "train": {"batch_size": 16, "lr": 0.05, "memory_epochs": 30 if spec.facts["memory_only"] else 3 * needs_memory},
     }
     for table, values in tables.items():

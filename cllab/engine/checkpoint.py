@@ -29,12 +29,16 @@ def save(path: Path, state: dict[str, Any]) -> None:
             file.flush()
             os.fsync(file.fileno())
         part.replace(path)
-    except (OSError, RuntimeError) as error:
+    except BaseException as error:
         part.unlink(missing_ok=True)
-        if isinstance(error, RuntimeError):
-            # torch reports a failed write as a RuntimeError of its own archive writer
+        if isinstance(error, OSError) and error.filename is None:
+            raise OSError(error.errno, error.strerror, str(path)) from error
+        if isinstance(error, RuntimeError) and "PytorchStreamWriter" in str(error):
+            # torch reports a short write as an error of its own archive writer
             raise OSError(28, "No space left on device", str(path)) from error
         raise
+    for stale in path.parent.glob(f"{path.name}.*.part"):  # of processes that were killed while they wrote
+        stale.unlink(missing_ok=True)
 
 
 def load(path: Path, device: torch.device) -> dict[str, Any]:
@@ -49,8 +53,9 @@ def load(path: Path, device: torch.device) -> dict[str, Any]:
         state = torch.load(path, map_location=device, weights_only=True)
     except Exception as error:
         raise UsageError(f"{path}: not a readable checkpoint ({type(error).__name__})") from error
-    if not isinstance(state, dict) or state.get("format") != FORMAT:
-        raise UsageError(f"{path}: written by another version of cllab (format {state.get('format')!r}, not {FORMAT})")
+    found = state.get("format") if isinstance(state, dict) else None
+    if not isinstance(state, dict) or found != FORMAT:
+        raise UsageError(f"{path}: written by another version of cllab (format {found!r}, not {FORMAT})")
     return state
 
 

@@ -25,16 +25,17 @@ class Control:
 
     Args:
         path: the control file, None when there is no run folder.
+        waiting: heed what the file already holds; otherwise only what is written from now on.
     """
 
-    def __init__(self, path: Path | None = None) -> None:
+    def __init__(self, path: Path | None = None, *, waiting: bool = False) -> None:
         self.path = path
         self.paused = False
         self.pause_at_task_end = False
         self.trace_steps = 0
         self._signal = 0
         self._stop = False
-        self._stamp = self._mtime()
+        self._stamp = (0, 0) if waiting else self._mark()
         self._old_handlers: dict[int, Any] = {}
 
     def install_signals(self) -> None:
@@ -57,7 +58,7 @@ class Control:
         if self._signal:
             raise StopRequested(EXIT_INTERRUPTED if self._signal == signal.SIGINT else EXIT_TERMINATED)
         if self.path is not None:
-            stamp = self._mtime()
+            stamp = self._mark()
             if stamp != self._stamp:
                 self._stamp = stamp
                 self._read()
@@ -87,13 +88,15 @@ class Control:
         elif command == "trace":
             self.trace_steps = int(words[2]) if len(words) > 2 and words[2].isdigit() else 1
 
-    def _mtime(self) -> int:
+    def _mark(self) -> tuple[int, int]:
+        """What changes with every command: clocks of file systems tick too slowly for the time alone."""
         if self.path is None:
-            return 0
+            return 0, 0
         try:
-            return os.stat(self.path).st_mtime_ns
+            status = os.stat(self.path)
         except OSError:
-            return 0
+            return 0, 0
+        return status.st_mtime_ns, status.st_ino
 
     def _on_signal(self, number: int, _frame: FrameType | None) -> None:
         if self._signal:

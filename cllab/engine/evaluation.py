@@ -21,11 +21,14 @@ class Accuracies:
         tasks: (E,) per task.
         seen: over all test samples of the evaluated, seen tasks.
         per_class: (K,) per stream label.
+        unnamed: (E,) per task, of the same model when the task is not named and all classes seen so far compete; empty
+            where tasks are not named anyway or share their classes.
     """
 
     tasks: tuple[float | None, ...]
     seen: float | None
     per_class: tuple[float | None, ...]
+    unnamed: tuple[float | None, ...] = ()
 
 
 class Evaluator:
@@ -45,8 +48,9 @@ class Evaluator:
 
     def covered(self, t: int) -> list[int]:
         """Tasks whose classes have all been seen after task `t` (-1: none); with `future`, every task."""
-        if self.future:
-            return list(range(self.stream.n_tasks))
+        return list(range(self.stream.n_tasks)) if self.future else self._learned(t)
+
+    def _learned(self, t: int) -> list[int]:
         if t < 0:
             return []
         known = set(self.stream.seen(t))
@@ -64,53 +68,72 @@ class Evaluator:
         if not which:
             return Accuracies((None,) * stream.n_tasks, None, (None,) * n_classes)
         counts: list[Tensor] = []
+        unnamed: list[Tensor] = []
+        n_seen = max(stream.seen(t), default=-1) + 1 if learner.heads is not None else 0
         hits_per_class = torch.zeros(n_classes, device=learner.device)
         total_per_class = torch.zeros(n_classes, device=learner.device)
-        known = set(stream.seen(t)) if t >= 0 else set()
+        learned = set(self._learned(t))
         with learner.bulk():
             method.prepare_evaluation()
             for i in which:
                 labels = stream.tasks[i].test.labels
-                hit = self._hits(method, learner, i)
+                hit, open_hit = self._hits(method, learner, i, n_seen)
                 counts.append(hit.sum())
-                if known.issuperset(stream.tasks[i].classes):
+                unnamed.append(open_hit.sum())
+                if i in learned:
                     hits_per_class.index_add_(0, labels, hit)
                     total_per_class.index_add_(0, labels, torch.ones_like(hit))
-        values = torch.cat([torch.stack(counts), hits_per_class, total_per_class]).tolist()
-        hits = values[: len(which)]
-        per_class_hits, per_class_total = values[len(which) : len(which) + n_classes], values[-n_classes:]
-        sizes = [len(stream.tasks[i].test) for i in which]
-        row: list[float | None] = [None] * stream.n_tasks
-        for i, hit_count, size in zip(which, hits, sizes, strict=True):
-            row[i] = hit_count / size if size else None
+        parts = [torch.stack(counts), torch.stack(unnamed), hits_per_class, total_per_class]
+        values = torch.cat(parts).cpu().split([len(part) for part in parts])
+        hits, open_hits, per_class_hits, per_class_total = (part.tolist() for part in values)
         total = sum(per_class_total)
         return Accuracies(
-            tuple(row),
+            self._row(which, hits),
             sum(per_class_hits) / total if total else None,
             tuple(h / n if n else None for h, n in zip(per_class_hits, per_class_total, strict=True)),
+            self._row(which, open_hits) if n_seen else (),
         )
 
-    def _hits(self, method: Method, learner: Learner, i: int) -> Tensor:
-        """(N,) float: 1 where the label is among the k best of task i's test samples."""
+    def _row(self, which: list[int], hits: list[float]) -> tuple[float | None, ...]:
+        row: list[float | None] = [None] * self.stream.n_tasks
+        for i, hit_count in zip(which, hits, strict=True):
+            size = len(self.stream.tasks[i].test)
+            row[i] = hit_count / size if size else None
+        return tuple(row)
+
+    def _hits(self, method: Method, learner: Learner, i: int, n_seen: int) -> tuple[Tensor, Tensor]:
+        """Twice (N,) float: 1 where the label is among the k best of task i's test samples; as the scenario has it, and
+        among the first `n_seen` classes without the task's name (the same where `n_seen` is 0)."""
         task = self.stream.tasks[i]
         labels = task.test.labels
         label = task.index if task.has_label else None
         own: Tensor | None = None
         if task.has_label:
             own = torch.tensor(task.classes, device=learner.device)
-        hits = []
+        hits, open_hits = [], []
         size = self.batch_size or learner.bulk_size
         for start in range(0, len(labels), size):
             x = self._images(i, learner, start, min(start + size, len(labels)))
+            y = labels[start : start + size, None]
             scores = method.predict(x, label)
+            if n_seen:
+                unnamed = method.predict(x, None) if method.heeds_label else scores
+                open_hits.append(self._hit(unnamed[:, :n_seen], y))
             if own is not None:
                 allowed = own[own < scores.shape[1]]
                 masked = torch.full_like(scores, float("-inf"))
                 scores = masked.index_copy(1, allowed, scores.index_select(1, allowed))
-            k = min(self.top_k, scores.shape[1])
-            best = scores.topk(k, dim=1).indices if k > 1 else scores.argmax(dim=1, keepdim=True)
-            hits.append((best == labels[start : start + size, None]).any(dim=1))
-        return torch.cat(hits).float() if hits else torch.zeros(0, device=learner.device)
+            hits.append(self._hit(scores, y))
+        if not hits:
+            return torch.zeros(0, device=learner.device), torch.zeros(0, device=learner.device)
+        own_hits = torch.cat(hits).float()
+        return own_hits, torch.cat(open_hits).float() if n_seen else own_hits
+
+    def _hit(self, scores: Tensor, y: Tensor) -> Tensor:
+        """(B,) bool: whether y (B, 1) is among the k best of (B, K) scores."""
+        k = min(self.top_k, scores.shape[1])
+        best = scores.topk(k, dim=1).indices if k > 1 else scores.argmax(dim=1, keepdim=True)
+        return (best == y).any(dim=1)
 
     def _images(self, i: int, learner: Learner, start: int, stop: int) -> Tensor:
         if i in self._cache:

@@ -10,6 +10,7 @@ enters the phase that was interrupted at the batch where it stood.
 
 from __future__ import annotations
 
+import functools
 import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
@@ -25,7 +26,7 @@ from cllab.data.base import Split, join
 from cllab.engine.control import Control
 from cllab.engine.schedule import learning_rate, make_optimizer, set_rate
 from cllab.errors import TrainingError
-from cllab.methods.base import Batch, Learner, Method, Replay
+from cllab.methods.base import Batch, Descend, Learner, Method, Replay
 
 if TYPE_CHECKING:
     from cllab.scenarios.base import Stream, Task
@@ -175,7 +176,8 @@ class Loop:
         for part in torch.split(order, batch_size or self.train.batch_size):
             raw = split.fetch(part)
             seen = learner.pipeline(raw, learner.rng.cpu(f"look-augment:{purpose}")) if augment else raw
-            yield Batch(learner.normalize(seen), split.labels[part], raw, ids[part], len(part), task_label=label)
+            x = learner.normalize(seen)
+            yield Batch(x, split.labels[part], raw, ids[part], len(part), task_label=label, heads=learner.heads)
 
     def steps_per_epoch(self, n: int, replay: Replay, batch_size: int, n_memory: int, *, drop_last: bool = True) -> int:
         """How many batches `n` samples make."""
@@ -224,6 +226,7 @@ class Loop:
             self._extra = optimizer
         meter = self._meter = _Meter(position, max(1, min(steps * epochs // 200, 50)), learner.device)
         compute = loss or self.method.loss
+        descend = self._descend(optimizer)
         torch.set_num_threads(learner.threads[0])
         clock = _Clock()
         while position.epoch < epochs:
@@ -234,22 +237,18 @@ class Loop:
                 position.order = order.get_state()
             else:
                 order.set_state(position.order)
-            flat, cuts, n_stream = self._plan(
+            flat, cuts, from_stream = self._plan(
                 len(split), n_memory, replay, batch_size, drop_last, order, learner.device
             )
-            label = self._label()
-            for batch in self._prepared(whole, ids, flat, cuts, n_stream, position, use_cutmix and self._cutmix, label):
+            label, mix = self._label(), use_cutmix and self._cutmix
+            for batch in self._prepared(whole, ids, flat, cuts, from_stream, position, mix, label, phase):
                 learner.model.train(train_mode)
                 if self.control.trace_steps:
                     learner.tracing = True
-                with torch.autocast(learner.device.type, torch.bfloat16, enabled=self._autocast):
-                    terms = compute(batch)
-                    total = sum(terms.values()) if len(terms) > 1 else next(iter(terms.values()))
-                assert isinstance(total, Tensor)
-                total.backward()  # type: ignore[no-untyped-call]
-                self.method.after_backward(batch)
-                optimizer.step()
-                optimizer.zero_grad(set_to_none=True)
+                if loss is None and phase == "stream":
+                    terms = self.method.step(batch, descend)
+                else:
+                    terms = descend(functools.partial(compute, batch), batch)
                 learner.step += 1
                 self.method.after_step(batch)
                 position.batch += 1
@@ -272,6 +271,31 @@ class Loop:
             position.order = position.augment = None
             position.sums, position.count = [0.0] * len(position.sums), 0
 
+    def _descend(self, optimizer: torch.optim.Optimizer) -> Descend:
+        learner, method = self.learner, self.method
+
+        def descend(
+            loss: Callable[[], dict[str, Tensor]], batch: Batch, *, clear: bool = True, lr: float | None = None
+        ) -> dict[str, Tensor]:
+            with torch.autocast(learner.device.type, torch.bfloat16, enabled=self._autocast):
+                terms = loss()
+                total = sum(terms.values()) if len(terms) > 1 else next(iter(terms.values()))
+            assert isinstance(total, Tensor)
+            total.backward()  # type: ignore[no-untyped-call]
+            method.after_backward(batch)
+            usual = optimizer.param_groups[0]["lr"]
+            if lr is not None:
+                set_rate(optimizer, lr)
+            optimizer.step()
+            if lr is not None:
+                set_rate(optimizer, usual)
+            if clear:
+                optimizer.zero_grad(set_to_none=True)
+            learner.updates += 1
+            return terms
+
+        return descend
+
     def _rate(self, phase: str, epoch: int) -> float:
         train = self.train
         if phase == "stream" and self.online:
@@ -287,29 +311,36 @@ class Loop:
         drop_last: bool,
         order: torch.Generator,
         device: torch.device,
-    ) -> tuple[Tensor, list[int], int]:
-        """Positions of an epoch's samples, where its batches end, and how many of a batch are the stream's.
+    ) -> tuple[Tensor, list[int], list[int]]:
+        """Positions of an epoch's samples, where its batches end, and how many of each batch are the stream's.
 
-        In (memory, stream) as one split; the memory's samples come first there.
+        Positions count in (memory, stream) as one split; in a batch the stream's samples come first.
         """
         if replay == "half" and n_memory:
             n_half = batch_size // 2
             n_stream = batch_size - n_half
             steps = max(1, n // n_stream)
             stream = torch.randperm(n, generator=order)[: steps * n_stream] + n_memory
-            rounds = -(-steps * n_half // n_memory)
+            rounds = max(1, -(-steps * n_half // n_memory))
             drawn = torch.cat([torch.randperm(n_memory, generator=order) for _ in range(rounds)])[: steps * n_half]
             if len(stream) < steps * n_stream:
-                return torch.cat([stream, drawn]).to(device), [len(stream) + len(drawn)], len(stream)
+                return torch.cat([stream, drawn]).to(device), [len(stream) + len(drawn)], [len(stream)]
             flat = torch.cat([stream.view(steps, -1), drawn.view(steps, -1)], dim=1).flatten()
-            return flat.to(device), [batch_size * (i + 1) for i in range(steps)], n_stream
+            return flat.to(device), [batch_size * (i + 1) for i in range(steps)], [n_stream] * steps
         total = n + n_memory
         flat = torch.randperm(total, generator=order)
         cuts = list(range(batch_size, total + 1, batch_size))
         rest = total % batch_size
         if not cuts or (not drop_last and rest > 1):  # a single sample cannot be batch-normalized
             cuts.append(total)
-        return flat[: cuts[-1]].to(device), cuts, batch_size
+        flat = flat[: cuts[-1]]
+        from_stream = [b - a for a, b in zip([0, *cuts], cuts, strict=False)]
+        if n_memory:
+            batch = torch.arange(len(flat)) // cuts[0]
+            is_old = (flat < n_memory).long()
+            flat = flat[torch.argsort(2 * batch + is_old, stable=True)]
+            from_stream = torch.bincount(batch, weights=1 - is_old).long().tolist()
+        return flat.to(device), cuts, from_stream
 
     def _prepared(
         self,
@@ -317,10 +348,11 @@ class Loop:
         ids: Tensor,
         flat: Tensor,
         cuts: list[int],
-        n_stream: int,
+        from_stream: list[int],
         position: Position,
         mix: bool,
         label: int | None,
+        phase: str,
     ) -> Iterator[Batch]:
         """The batches from `position.batch` on, made a chunk at a time."""
         learner = self.learner
@@ -331,8 +363,10 @@ class Loop:
         first = position.chunk
         while first < len(cuts):
             last = min(first + per_chunk, len(cuts))
+            later: Tensor | None = None
             if position.augment is not None and position.batch > first:
-                generator.set_state(position.augment)  # resumed inside this chunk: make it again
+                later = generator.get_state()  # resumed inside this chunk: make it again
+                generator.set_state(position.augment)
             position.chunk, position.augment = first, generator.get_state()
             start = cuts[first - 1] if first else 0
             part = flat[start : cuts[last - 1]]
@@ -346,6 +380,8 @@ class Loop:
             if mix:
                 seen, y_mix, shares = _mixed(seen, y, [cuts[i] - start for i in range(first, last)], generator)
             x = learner.normalize(seen)
+            if later is not None:  # where a method that augments by itself had left the generator
+                generator.set_state(later)
             for i in range(max(first, position.batch), last):
                 a, b = (cuts[i - 1] if i else 0) - start, cuts[i] - start
                 yield Batch(
@@ -353,10 +389,12 @@ class Loop:
                     y[a:b],
                     raw[a:b],
                     sample_ids[a:b],
-                    min(n_stream, b - a),
+                    from_stream[i],
                     None if y_mix is None else y_mix[a:b],
                     None if shares is None else shares[i - first],
                     label,
+                    phase,
+                    learner.heads,
                 )
             first = last
 

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 import importlib.metadata
 import os
 import platform
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -23,9 +24,10 @@ from cllab.engine import checkpoint, snapshot
 from cllab.engine.control import Control
 from cllab.engine.evaluation import Accuracies, Evaluator
 from cllab.engine.loop import Loop
-from cllab.engine.rng import Rng
+from cllab.engine.rng import Rng, derive
 from cllab.errors import UsageError
 from cllab.memory.base import Memory
+from cllab.methods._heads import Heads
 from cllab.methods.base import Learner, Method
 from cllab.models.base import HeadKind, Network
 from cllab.runs import Run
@@ -86,6 +88,7 @@ class Session:
         self.emit: ev.Sink = emit
         self.seconds = {"train": 0.0, "evaluate": 0.0, "memory": 0.0, "load": 0.0}
         self.rows: list[tuple[float | None, ...]] = []
+        self.unnamed: list[tuple[float | None, ...]] = []
         self.seen: list[float] = []
         self.best: list[float] = []
         self.per_class: tuple[float | None, ...] = ()
@@ -93,12 +96,12 @@ class Session:
         self.curve: list[tuple[int, float]] = []
         self.epoch_best: float | None = None
         self.position = 0
-        self.bytes_written = lambda: 0
+        self.bytes_written: Callable[[], int] = lambda: 0
         self._started = time.perf_counter()
         self._elapsed_before = 0.0
         self._saved = time.monotonic()
         self._evaluated_until = 0
-        self._last_phase = "memory" if config.train.memory_epochs else "stream"
+        self._training_since: float | None = None
 
         device = self.device = pick_device(config.device)
         if device.type == "cuda":
@@ -122,8 +125,17 @@ class Session:
         if config.train.base_augment != "auto":
             base = ("crop", "flip") if config.train.base_augment == "crop-flip" else ()
         augment = Augment((*base, *config.train.augment))
-        self.learner = Learner(make, memory, rng, self.dataset.info, augment, device, online=self.stream.online)
-        self.learner.model = self.learner.new_model(max(self.stream.tasks[0].exposed) + 1)
+        info = self.dataset.info
+        if config.train.normalize == "unit":
+            info = dataclasses.replace(info, mean=(0.0,), std=(1.0,))
+        self.learner = Learner(make, memory, rng, info, augment, device, online=self.stream.online)
+        self.learner.n_tasks = self.stream.n_tasks
+        if all(task.has_label for task in self.stream.tasks):
+            parts = [task.classes for task in self.stream.tasks]
+            self.learner.heads = Heads.of(parts, self.stream.n_classes, device)
+        # tasks that are evaluated before they are learned need their outputs from the start
+        first = self.stream.n_classes if config.evaluate.future else max(self.stream.tasks[0].exposed) + 1
+        self.learner.model = self.learner.new_model(first)
         self.learner.threads = self._threads()
         torch.set_num_threads(self.learner.threads[0])
         # as many images at once as make the work of a pass worth its calls
@@ -132,6 +144,8 @@ class Session:
         )
         method_cls, method_config = build("method", config.method)
         self.method: Method = method_cls(method_config, self.learner)
+        rehearses = config.train.memory_epochs > 0 and memory.capacity > 0
+        self._last_phase = "memory" if rehearses or self.method.info.memory_only else "stream"
         self.loop = Loop(self.method, self.learner, config, control, self, self.stream)
         self.evaluator = Evaluator(
             self.stream,
@@ -179,6 +193,8 @@ class Session:
     def start(self) -> None:
         """Announce the run, and measure the untrained model where forward transfer asks for it."""
         config, stream = self.config, self.stream
+        # for code that draws from torch's own generator (dropout, a user's method)
+        torch.manual_seed(derive(config.seed, "global"))
         self.emit(
             ev.RunStarted(
                 run=self.run.id if self.run else "",
@@ -231,7 +247,7 @@ class Session:
         loop, method = self.loop, self.method
         loop.begin(task, loop.done if self.learner.task == task.index else 0)
         before = dict(self.seconds)
-        with self._timed("train"):
+        with self._training():
             loop.do(lambda: self._begin_task(task))
             method.learn(task, loop)
             if loop.online:
@@ -294,6 +310,8 @@ class Session:
         seen = found.seen if found.seen is not None else float("nan")
         best = max(self.epoch_best, seen) if self.epoch_best is not None else seen
         self.rows.append(found.tasks)
+        if found.unnamed:
+            self.unnamed.append(found.unnamed)
         self.seen.append(best if self.config.evaluate.report == "best" else seen)
         self.best.append(best)
         self.per_class = found.per_class
@@ -302,7 +320,7 @@ class Session:
 
     def _evaluate(self, moment: str, *, epoch: int = -1, phase: str = "") -> Accuracies:
         began = time.perf_counter()
-        with self._timed("evaluate", instead_of="train"):
+        with self._timed("evaluate", instead_of="" if moment == "task" else "train"):
             found = self.evaluator.evaluate(self.method, self.learner, self.learner.task)
         report_best = moment == "task" and self.config.evaluate.report == "best" and self.epoch_best is not None
         seen = max(self.epoch_best or 0.0, found.seen or 0.0) if report_best else found.seen
@@ -331,6 +349,10 @@ class Session:
         values = metrics.summary(
             self.rows, self.seen, n_tasks=self.stream.n_tasks, baseline=self.baseline, stream=self.curve
         )
+        if self.unnamed:
+            values["class_incremental_accuracy"] = metrics.task_accuracy(
+                metrics.matrix(self.unnamed, self.stream.n_tasks)[: len(self.unnamed)]
+            )
         if self.best and (self.config.evaluate.epochs or self.config.evaluate.report == "best"):
             values["best_accuracy"] = self.best[-1]
         return values
@@ -340,6 +362,8 @@ class Session:
         memory = self.learner.memory
         n = self.stream.n_tasks
         rows = [list(row) for row in self.rows] + [[None] * n for _ in range(n - len(self.rows))]
+        untrained = {} if self.baseline is None else {"baseline": ev.plain(list(self.baseline))}
+        unnamed = {"class_incremental_matrix": ev.plain([list(row) for row in self.unnamed])} if self.unnamed else {}
         return {
             "name": self.config.name,
             "status": status,
@@ -348,6 +372,8 @@ class Session:
             "signature": self.config.signature,
             "config": ev.plain(self.config.to_dict()),
             "accuracy_matrix": ev.plain(rows),
+            **untrained,
+            **unnamed,
             "seen_accuracy": ev.plain(self.seen),
             "metrics": ev.plain(self.metrics()),
             "per_class_accuracy": ev.plain(list(self.per_class)),
@@ -358,6 +384,7 @@ class Session:
             "device": device_name(self.device),
             "n_parameters": sum(p.numel() for p in self.learner.model.parameters()),
             "steps": self.learner.step,
+            "gradient_steps": self.learner.updates,
             "versions": versions(),
         }
 
@@ -373,6 +400,7 @@ class Session:
         self._saved = time.monotonic()
         if self.run is None:
             return
+        self._count_training()
         learner, model = self.learner, self.learner.model
         checkpoint.save(
             self.run.checkpoint_path,
@@ -391,9 +419,11 @@ class Session:
                     "old": list(learner.old),
                     "own": list(learner.own),
                     "step": learner.step,
+                    "updates": learner.updates,
                 },
                 "accuracy": {
                     "rows": [list(r) for r in self.rows],
+                    "unnamed": [list(r) for r in self.unnamed],
                     "seen": self.seen,
                     "best": self.best,
                     "per_class": list(self.per_class),
@@ -419,7 +449,7 @@ class Session:
             raise UsageError("the checkpoint was written with another configuration; config.toml was changed")
         learner = self.learner
         saved = state["learner"]
-        learner.task, learner.step = int(saved["task"]), int(saved["step"])
+        learner.task, learner.step, learner.updates = int(saved["task"]), int(saved["step"]), int(saved["updates"])
         learner.seen, learner.old, learner.own = (tuple(saved[k]) for k in ("seen", "old", "own"))
         learner.model = checkpoint.decode(state["model"], None, self._rebuild)
         own = checkpoint.decode(state["method"], self.method.state(), self._rebuild)
@@ -431,6 +461,7 @@ class Session:
         self.loop.done = int(state["loop"]["done"])
         accuracy = state["accuracy"]
         self.rows = [tuple(r) for r in accuracy["rows"]]
+        self.unnamed = [tuple(r) for r in accuracy["unnamed"]]
         self.seen, self.best = list(accuracy["seen"]), list(accuracy["best"])
         self.per_class = tuple(accuracy["per_class"])
         self.baseline = None if accuracy["baseline"] is None else tuple(accuracy["baseline"])
@@ -472,6 +503,23 @@ class Session:
         work = sum(p.numel() for p in self.learner.model.parameters())
         convolutional = any(p.dim() == 4 for p in self.learner.model.parameters())
         return (cores if convolutional or work > SMALL_MODEL else 1), cores
+
+    @contextlib.contextmanager
+    def _training(self) -> Iterator[None]:
+        """What is not timed as something else inside is training."""
+        self._training_since = time.perf_counter()
+        try:
+            yield
+        finally:
+            self._count_training()
+            self._training_since = None
+
+    def _count_training(self) -> None:
+        """Bring `seconds` up to date in the middle of a task, for a checkpoint or a result."""
+        if self._training_since is not None:
+            now = time.perf_counter()
+            self.seconds["train"] += now - self._training_since
+            self._training_since = now
 
     @contextlib.contextmanager
     def _timed(self, kind: str, *, instead_of: str = "") -> Iterator[None]:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 import torch
 from torch import Tensor
 
+from cllab.data.augment._draw import deliver
 from cllab.data.base import Split, TensorImages, join
 
 if TYPE_CHECKING:
@@ -111,7 +112,7 @@ class Memory:
         generator: a CPU generator. Returns raw images (n, C, H, W) uint8, labels (n,), positions (n,) in the columns.
         """
         n = min(n, len(self))
-        chosen = torch.randperm(len(self), generator=generator)[:n].to(self.device)
+        chosen = deliver(torch.randperm(len(self), generator=generator)[:n], self.device)
         return self.columns["images"].index_select(0, chosen), self.columns["labels"].index_select(0, chosen), chosen
 
     def counts(self, column: str, n: int) -> Tensor:

@@ -13,6 +13,7 @@ from typing import Any, Literal
 import numpy as np
 import torch
 
+from cllab.data.augment._draw import deliver
 from cllab.data.base import Split
 from cllab.memory.base import Memory, MemoryInfo, _gather
 from cllab.methods.base import Learner
@@ -59,8 +60,8 @@ class Reservoir(Memory):
         self._place(new, grown, last, learner)
 
     def _place(self, new: Split, size: int, last: dict[int, int], learner: Learner) -> None:
-        where = torch.tensor(list(last), device=self.device)
-        source = torch.tensor(list(last.values()), device=self.device)
+        where = deliver(torch.tensor(list(last)), self.device)
+        source = deliver(torch.tensor(list(last.values())), self.device)
         count = len(source)
         task = torch.full((count,), learner.task, dtype=torch.long, device=self.device)
         rows = {

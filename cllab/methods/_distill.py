@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor
 
 
@@ -32,4 +31,4 @@ def columns(labels: tuple[int, ...], n_classes: int, device: torch.device) -> Te
 
 def binary_targets(y: Tensor, n_classes: int) -> Tensor:
     """(B, K) one-hot float of (B,) labels."""
-    return F.one_hot(y, n_classes).float()
+    return torch.zeros(len(y), n_classes, device=y.device).scatter_(1, y.unsqueeze(1), 1.0)

@@ -44,15 +44,25 @@ def quadratic(params: Sequence[nn.Parameter], anchors: Tensors, weights: Tensors
     return _Quadratic.apply(weights, anchors, *params)  # type: ignore[no-any-return]
 
 
-def fisher_of_batch(model: Network, params: Sequence[nn.Parameter], x: Tensor, labels: Tensor) -> Tensors:
+def padded(values: Sequence[Tensor], like: Sequence[Tensor]) -> Tensors:
+    """`values` with zero rows added up to the shapes of `like`."""
+    grown = [torch.zeros_like(p) for p in like]
+    for new, old in zip(grown, values, strict=True):
+        new[: len(old)] = old
+    return grown
+
+
+def fisher_of_batch(
+    model: Network, params: Sequence[nn.Parameter], x: Tensor, labels: Tensor, own: Tensor | None = None
+) -> Tensors:
     """Mean over samples of the squared gradient of log p(label | x), one tensor per parameter.
 
     The diagonal of the Fisher matrix when labels are drawn from the model, which must be in eval mode. x: (B, C, H, W); labels:
-    (B,) long.
+    (B,) long, among the classes `own` (C,) where only those compete.
     """
     if linear_only(params, model):
-        return _fisher_by_products(model, params, x, labels)
-    return _fisher_by_samples(model, params, x, labels)
+        return _fisher_by_products(model, params, x, labels, own)
+    return _fisher_by_samples(model, params, x, labels, own)
 
 
 def linear_only(params: Sequence[nn.Parameter], model: Network) -> bool:
@@ -61,7 +71,13 @@ def linear_only(params: Sequence[nn.Parameter], model: Network) -> bool:
     return all(isinstance(owners[id(p)], (nn.Linear, nn.BatchNorm1d)) for p in params)
 
 
-def _fisher_by_products(model: Network, params: Sequence[nn.Parameter], x: Tensor, labels: Tensor) -> Tensors:
+def _of(scores: Tensor, own: Tensor | None) -> Tensor:
+    return scores if own is None else scores.index_select(1, own)
+
+
+def _fisher_by_products(
+    model: Network, params: Sequence[nn.Parameter], x: Tensor, labels: Tensor, own: Tensor | None
+) -> Tensors:
     """Without per-sample gradients: a linear layer's is an outer product, so its mean square is one matrix product."""
     inputs: dict[nn.Module, Tensor] = {}
     slopes: dict[nn.Module, Tensor] = {}
@@ -74,7 +90,7 @@ def _fisher_by_products(model: Network, params: Sequence[nn.Parameter], x: Tenso
     layers = [m for m in model.modules() if any(id(p) in chosen for p in m.parameters(recurse=False))]
     handles = [layer.register_forward_hook(note) for layer in layers]
     try:
-        log_p = model(x).log_softmax(dim=1).gather(1, labels.view(-1, 1)).sum()
+        log_p = _of(model(x), own).log_softmax(dim=1).gather(1, labels.view(-1, 1)).sum()
         torch.autograd.grad(log_p, [layer.weight for layer in layers])
     finally:
         for handle in handles:
@@ -94,7 +110,9 @@ def _fisher_by_products(model: Network, params: Sequence[nn.Parameter], x: Tenso
     return [found[id(p)] for p in params]
 
 
-def _fisher_by_samples(model: Network, params: Sequence[nn.Parameter], x: Tensor, labels: Tensor) -> Tensors:
+def _fisher_by_samples(
+    model: Network, params: Sequence[nn.Parameter], x: Tensor, labels: Tensor, own: Tensor | None
+) -> Tensors:
     """Per-sample gradients by vectorization, for networks with other layers."""
     names = {id(p): n for n, p in model.named_parameters()}
     chosen = {names[id(p)]: p.detach() for p in params}
@@ -103,7 +121,7 @@ def _fisher_by_samples(model: Network, params: Sequence[nn.Parameter], x: Tensor
 
     def log_likelihood(weights: dict[str, Tensor], image: Tensor, label: Tensor) -> Tensor:
         scores = torch.func.functional_call(model, (weights, others, buffers), (image.unsqueeze(0),))
-        return torch.log_softmax(scores, dim=1).gather(1, label.view(1, 1)).squeeze()
+        return torch.log_softmax(_of(scores, own), dim=1).gather(1, label.view(1, 1)).squeeze()
 
     gradients = torch.func.vmap(torch.func.grad(log_likelihood), in_dims=(None, 0, 0))(chosen, x, labels)
     return [g.square().mean(dim=0) for g in gradients.values()]

@@ -10,15 +10,15 @@ import contextlib
 import copy
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, ClassVar, Literal
+from typing import TYPE_CHECKING, Any, ClassVar, Literal, Protocol
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
 
 from cllab.data.augment.pipeline import Augment, normalize
 from cllab.data.base import DatasetInfo, Split
 from cllab.engine.rng import Rng
+from cllab.methods._heads import Heads, cross_entropy
 from cllab.models.base import HeadKind, Network
 
 if TYPE_CHECKING:
@@ -73,6 +73,8 @@ class Batch:
         n_stream: how many samples, from the first, come from the stream; the others from the memory.
         y_mix, share: labels (B,) and 0-d share of `y` where cutmix pasted another image; None elsewhere.
         task_label: the task's number where the scenario gives it, else None.
+        phase: the phase of the loop that the batch belongs to; empty outside of one.
+        heads: which classes compete, where the scenario names the task; None when all do.
     """
 
     x: Tensor
@@ -83,13 +85,29 @@ class Batch:
     y_mix: Tensor | None = None
     share: Tensor | None = None
     task_label: int | None = None
+    phase: str = ""
+    heads: Heads | None = None
 
     def cross_entropy(self, logits: Tensor) -> Tensor:
-        """Mean cross-entropy of (B, K) logits, over both labels where images were mixed."""
-        loss = F.cross_entropy(logits, self.y)
+        """Mean cross-entropy of (B, K) logits, over both labels where images were mixed; within each sample's task
+        where the scenario names it."""
+        loss = cross_entropy(self.heads, logits, self.y)
         if self.y_mix is None or self.share is None:
             return loss
-        return self.share * loss + (1 - self.share) * F.cross_entropy(logits, self.y_mix)
+        return self.share * loss + (1 - self.share) * cross_entropy(self.heads, logits, self.y_mix)
+
+
+class Descend(Protocol):
+    """One gradient step, as the loop hands it to `Method.step`.
+
+    Sums the terms that `loss` returns, adds their gradients to what is there, lets the method edit them
+    (`after_backward`), moves the weights, and clears the gradients unless `clear` is False. With `lr`, at that rate.
+    Returns the terms.
+    """
+
+    def __call__(
+        self, loss: Callable[[], dict[str, Tensor]], batch: Batch, *, clear: bool = True, lr: float | None = None
+    ) -> dict[str, Tensor]: ...
 
 
 class Learner:
@@ -104,7 +122,10 @@ class Learner:
         old: labels that occurred before the current task.
         own: the current task's own classes.
         online: whether each sample of the stream may be read once.
-        step: optimizer steps so far.
+        step: steps of the loop so far, one a batch.
+        updates: gradient steps so far; more than `step` for methods that take several a batch.
+        n_tasks: tasks of the stream, for what is divided among them.
+        heads: which classes compete, where the scenario names the task; None when all do.
     """
 
     def __init__(
@@ -135,6 +156,9 @@ class Learner:
         self.old: tuple[int, ...] = ()
         self.own: tuple[int, ...] = ()
         self.step = 0
+        self.updates = 0
+        self.n_tasks = 1
+        self.heads: Heads | None = None
         self.tracing = False
         self.traces: dict[str, Tensor] = {}
 
@@ -227,6 +251,13 @@ class Method:
         """Train on the memory after an online stream has passed (`train.memory_epochs` > 0)."""
         loop.fit(self.learner.memory.split(), phase="memory")
 
+    def step(self, batch: Batch, descend: Descend) -> dict[str, Tensor]:
+        """Learn one batch of the stream; by default one gradient step on `loss`. Returns the terms to log.
+
+        For algorithms that take several gradient steps a batch; other phases always take one.
+        """
+        return descend(lambda: self.loss(batch), batch)
+
     def loss(self, batch: Batch) -> dict[str, Tensor]:
         """Named terms; the loop sums and logs them."""
         raise NotImplementedError
@@ -247,8 +278,13 @@ class Method:
     def end_task(self, task: Task, loop: Loop) -> None:
         """Called once before evaluation; phases of the loop belong into `learn` and `rehearse`."""
 
+    @property
+    def heeds_label(self) -> bool:
+        """Whether `predict` gives other scores when it is told the task."""
+        return False
+
     def predict(self, x: Tensor, task_label: int | None) -> Tensor:
-        """(B, K) scores of (B, C, H, W) normalized images."""
+        """(B, K) scores of (B, C, H, W) normalized images; which classes compete is not its concern."""
         return self.learner.model(x)  # type: ignore[no-any-return]
 
     def prepare_evaluation(self) -> None:

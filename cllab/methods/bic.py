@@ -26,7 +26,7 @@ from cllab.spec import param
 
 if TYPE_CHECKING:
     from cllab.engine.loop import Loop
-    from cllab.scenarios.base import Task
+    from cllab.scenarios.base import Stream, Task
 
 TEMPERATURE = 2.0
 
@@ -72,6 +72,7 @@ class BiC(Method):
         # one (scale, shift) per task, and which task corrects a class
         self.bias = torch.zeros(0, 2, device=learner.device)
         self.group = torch.zeros(0, dtype=torch.long, device=learner.device)
+        self.kept = self.group  # classes that are distilled
         self.valid = {k: v for k, v in memory.columns.items() if k in ("images", "labels")}
         self.held_out = torch.zeros(0, dtype=torch.bool, device=learner.device)
         self.live: list[nn.Parameter] = []
@@ -82,8 +83,8 @@ class BiC(Method):
 
     def begin_task(self, task: Task) -> None:
         learner, model = self.learner, self.learner.model
-        if task.index > 0 and not self.published:
-            self.teacher = learner.frozen_copy()
+        kept = learner.old if self.published else tuple(c for c in learner.old if c not in learner.own)
+        self.kept = torch.tensor(kept, dtype=torch.long, device=learner.device)
         if self.published:
             with learner.seeded("init"):
                 model.add_block(self.config.features)
@@ -144,6 +145,13 @@ class BiC(Method):
         )
         loop.do(lambda: self._close_bias(task.index))
 
+    def planned_steps(self, task: Task, loop: Loop, stream: Stream) -> int:
+        train = loop.train
+        epochs = train.memory_epochs if loop.online and train.memory_epochs else train.epochs
+        epochs = epochs if self.config.bias_epochs < 0 else self.config.bias_epochs
+        n = self.n_valid - self.n_valid % max(1, len(stream.seen(task.index)))
+        return super().planned_steps(task, loop, stream) + (epochs * -(-n // 100) if task.index else 0)
+
     def loss(self, batch: Batch) -> dict[str, Tensor]:
         learner = self.learner
         scores = learner.model(batch.x)
@@ -152,30 +160,29 @@ class BiC(Method):
         cross_entropy = F.cross_entropy(scores, batch.y)
         if self.teacher is None or not self.config.distill:
             return {"cross-entropy": cross_entropy}
-        kept = learner.old if self.published else tuple(c for c in learner.old if c not in learner.own)
-        share = len(kept) / max(1, len(learner.seen))
+        share = len(self.kept) / max(1, len(learner.seen))
         if share == 0:
             return {"cross-entropy": cross_entropy}
-        old = torch.tensor(kept, device=scores.device)
         with torch.no_grad():
-            before = self._corrected(self.teacher(batch.x), newest=False).index_select(1, old)
-        distillation = distill.soft_cross_entropy(scores.index_select(1, old), before, TEMPERATURE)  # Eq. 2
+            before = self._corrected(self.teacher(batch.x), before=True).index_select(1, self.kept)
+        distillation = distill.soft_cross_entropy(scores.index_select(1, self.kept), before, TEMPERATURE)  # Eq. 2
         return {"cross-entropy": (1 - share) * cross_entropy, "distillation": share * distillation}  # Eq. 3
+
+    def end_task(self, task: Task, loop: Loop) -> None:
+        if not self.published:
+            self.teacher = self.learner.frozen_copy()
 
     def predict(self, x: Tensor, task_label: int | None) -> Tensor:
         return self._corrected(self.learner.model(x))
 
-    def _corrected(self, scores: Tensor, *, newest: bool = True) -> Tensor:  # Eq. 4
-        """(B, K) scores with every class's scale and shift; `newest=False` leaves the current task's out."""
-        k = scores.shape[1]
-        bias = self.bias
-        if self.live:
-            bias = torch.cat([bias[:-1], torch.stack([self.live[0], self.live[1]]).view(1, 2)])
-        plain = torch.tensor([[1.0, 0.0]], device=scores.device)
-        if not newest:
-            bias = torch.cat([bias[:-1], plain])
-        chosen = torch.cat([bias, plain])[self.group[:k]]  # group -1 is never corrected
-        return scores * chosen[:, 0] + chosen[:, 1]
+    def _corrected(self, scores: Tensor, *, before: bool = False) -> Tensor:  # Eq. 4
+        """(B, K) scores, those of the newest classes scaled and shifted; with `before`, as at the end of the task
+        before. Older corrections are in the network since it distilled the corrected scores."""
+        task = len(self.bias) - 1 - before
+        if task < 0:
+            return scores
+        scale, shift = self.live if self.live and not before else self.bias[task]
+        return torch.where(self.group[: scores.shape[1]] == task, scores * scale + shift, scores)
 
     def _bias_loss(self, batch: Batch) -> dict[str, Tensor]:  # Eq. 5
         with torch.no_grad():

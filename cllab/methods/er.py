@@ -2,19 +2,25 @@
 
 Chaudhry et al., "On Tiny Episodic Memories in Continual Learning", 2019, arXiv:1902.10486, Algorithm 1. One forward
 pass over the stream batch and the replayed samples; the memory is offered every batch after it was learned. With
-capacity 0 it is fine-tuning.
+capacity 0 it is fine-tuning. The task-aware variant that Bilevel Continual Learning (arXiv:2007.15553) compares with
+has a memory `ring`, `candidates = "past"` and `weighting = "halves"`; with `steps` above 1 it is the control that takes as
+many gradient steps as a bilevel method.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 import torch
 from torch import Tensor
 
 from cllab.data.base import Split, TensorImages
-from cllab.methods.base import Batch, Method, MethodInfo
+from cllab.errors import UsageError
+from cllab.memory.ring import Ring
+from cllab.methods import _replay as rp
+from cllab.methods._heads import cross_entropy
+from cllab.methods.base import Batch, Descend, Learner, Method, MethodInfo
 from cllab.spec import param
 
 if TYPE_CHECKING:
@@ -31,7 +37,8 @@ class ER(Method):
         year=2019,
         family="replay",
         needs=frozenset({"memory"}),
-        inert={"memory.capacity": 0},
+        inert={"memory.capacity": 0, "method.steps": 1},
+        reference={"memory.start": "continue"},
         memory="reservoir",
         replay="none",
         memory_update="step",
@@ -42,8 +49,31 @@ class ER(Method):
         """Settings."""
 
         replay_size: int = param(0, "Replayed samples per step; 0 for as many as the batch holds", low=0)
+        steps: int = param(1, "Gradient steps a batch, each with samples drawn anew", source="inner_steps", low=1)
+        candidates: Literal["all", "past"] = param(
+            "all", "What is replayed: any stored sample, or only those of earlier tasks (memory ring)"
+        )
+        weighting: Literal["samples", "halves"] = param(
+            "samples", "Every sample counts alike, or stream and replay count alike, each with its own statistics"
+        )
 
     rehearsing = False
+
+    def __init__(self, config: Config, learner: Learner) -> None:
+        super().__init__(config, learner)
+        if config.candidates == "past" and learner.memory.capacity and not isinstance(learner.memory, Ring):
+            raise UsageError("method.candidates = 'past' needs a memory that is ordered by tasks: use memory.name = 'ring'")
+        self.apart = False
+
+    def begin_task(self, task: Task) -> None:
+        self.apart = rp.has_batch_norm(self.learner.model)
+        if isinstance(self.learner.memory, Ring):
+            self.learner.memory.open(self.learner)
+
+    def step(self, batch: Batch, descend: Descend) -> dict[str, Tensor]:
+        for _ in range(self.config.steps):
+            terms = descend(lambda: self.loss(batch), batch)
+        return terms
 
     def rehearse(self, task: Task, loop: Loop) -> None:
         loop.do(lambda: self._rehearsing(True))
@@ -55,13 +85,26 @@ class ER(Method):
 
     def loss(self, batch: Batch) -> dict[str, Tensor]:
         learner = self.learner
-        if len(learner.memory) and not self.rehearsing:
-            n = self.config.replay_size or len(batch.y)
-            raw, labels, _ = learner.memory.retrieve(n, learner.rng.cpu("replay"))
+        drawn = None if self.rehearsing else self._draw(self.config.replay_size or len(batch.y))
+        if drawn is not None:
+            raw, labels = drawn
+            if self.config.weighting == "halves":
+                mine, old = rp.forwards(learner.model, batch.x, learner.augment(raw), apart=self.apart)
+                replay = cross_entropy(learner.heads, old, labels)
+                return {"cross-entropy": batch.cross_entropy(mine), "replay": replay}
             x, y = torch.cat([batch.x, learner.augment(raw)]), torch.cat([batch.y, labels])
             mix = None if batch.y_mix is None else torch.cat([batch.y_mix, labels])
             batch = replace(batch, x=x, y=y, y_mix=mix)
-        return {"cross-entropy": batch.cross_entropy(learner.model(batch.x))}
+        terms = {"cross-entropy": batch.cross_entropy(learner.model(batch.x))}
+        if self.config.weighting == "halves" and self.config.candidates == "all" and not self.rehearsing:
+            terms["replay"] = torch.zeros((), device=learner.device)  # nothing is stored before the first batch
+        return terms
+
+    def _draw(self, n: int) -> tuple[Tensor, Tensor] | None:
+        memory, generator = self.learner.memory, self.learner.rng.cpu("replay")
+        if self.config.candidates == "past" and isinstance(memory, Ring):
+            return memory.take(memory.draw(n, generator)[0]) if len(memory.earlier()) else None
+        return memory.retrieve(n, generator)[:2] if len(memory) else None
 
     def after_step(self, batch: Batch) -> None:
         memory = self.learner.memory

@@ -5,6 +5,10 @@ Eq. 3 without the factor 1/2, over all weights but the head's. Fishers of severa
 online EWC (Schwarz et al. 2018, arXiv:1805.06370, Eq. 9), with per-sample squared gradients and labels drawn from the
 model. `estimate = "published"` is Rainbow Memory's code (arXiv:2103.17230): after every phase the Fisher is overwritten
 by squared batch gradients, of the loss against the model's own most likely labels and of the penalty itself.
+`estimate = "mean-gradient"` is that of GEM (arXiv:1706.08840) and Bilevel Continual Learning (arXiv:2007.15553), a
+penalty a task whose weights are the square of a mean: the gradient of the loss on the first samples of the task. There
+the penalty covers the output layer too (`weights = "all"`). Penalties are merged into one quadratic, so a step costs
+the same at every task.
 """
 
 from __future__ import annotations
@@ -14,9 +18,10 @@ from typing import TYPE_CHECKING, Literal
 
 import torch
 import torch.nn.functional as F
-from torch import Tensor
+from torch import Tensor, nn
 
 from cllab.methods import _importance as imp
+from cllab.methods._heads import cross_entropy
 from cllab.methods.base import Batch, Learner, Method, MethodInfo
 from cllab.spec import param
 
@@ -49,10 +54,13 @@ class EWC(Method):
             1.0, "Share of the old Fisher that is kept", source="gamma in Schwarz et al.", low=0, high=1
         )
         samples: int = param(1000, "Samples of a task used to estimate the Fisher", low=1)
-        estimate: Literal["per-sample", "published"] = param(
+        estimate: Literal["per-sample", "mean-gradient", "published"] = param(
             "per-sample",
-            "Mean of squared gradients at task ends, or the published overwriting estimate",
+            "At task ends: mean of squared gradients, or squared mean gradient (GEM); or Rainbow Memory's overwriting one",
             reference="published",
+        )
+        weights: Literal["backbone", "all"] = param(
+            "backbone", "Weights that are held: all but the output layer's, or all"
         )
 
     anchors: imp.Tensors
@@ -72,30 +80,72 @@ class EWC(Method):
         if self.config.estimate == "published" and self.config.strength > 0 and len(split):
             self._overwrite(phase, split, loop)
 
+    def begin_task(self, task: Task) -> None:
+        params = self._held()
+        if self.fisher:  # the output layer may have grown: new rows are free
+            self.fisher, self.anchors = imp.padded(self.fisher, params), imp.padded(self.anchors, params)
+
     def end_task(self, task: Task, loop: Loop) -> None:
         if self.config.estimate == "published" or self.config.strength == 0:
             return
+        params = self._held()
+        now = [p.detach().clone() for p in params]
+        if self.config.estimate == "mean-gradient":
+            self._merge(self._squared_mean(task, params), now)
+            return
+        new = self._mean_of_squares(task, loop, params)
+        if self.fisher:
+            torch._foreach_add_(new, self.fisher, alpha=self.config.decay)
+        self.fisher, self.anchors = new, now
+
+    def _held(self) -> list[nn.Parameter]:
+        model = self.learner.model
+        return list(model.parameters()) if self.config.weights == "all" else imp.trunk(model)
+
+    def _mean_of_squares(self, task: Task, loop: Loop, params: list[nn.Parameter]) -> imp.Tensors:
         learner, model = self.learner, self.learner.model
-        params = imp.trunk(model)
         new = imp.zeros(params)
         n = min(self.config.samples, len(task.train))
         size = min(n, 256) if imp.linear_only(params, model) else 32
+        own = None if learner.heads is None else torch.tensor(task.classes, device=learner.device)
         count = 0
         with learner.bulk():
             for batch in loop.batches(task.train, purpose="fisher", batch_size=size):
-                labels = imp.draw_labels(model(batch.x).detach(), learner.rng.cpu("estimate"))
-                torch._foreach_add_(new, imp.fisher_of_batch(model, params, batch.x, labels), alpha=len(labels))
+                scores = model(batch.x).detach()
+                labels = imp.draw_labels(
+                    scores if own is None else scores.index_select(1, own), learner.rng.cpu("estimate")
+                )
+                found = imp.fisher_of_batch(model, params, batch.x, labels, own)
+                torch._foreach_add_(new, found, alpha=len(labels))
                 count += len(labels)
                 if count >= n:
                     break
         torch._foreach_div_(new, count)
-        if self.fisher:
-            torch._foreach_add_(new, self.fisher, alpha=self.config.decay)
-        self.fisher, self.anchors = new, [p.detach().clone() for p in params]
+        return new
+
+    def _squared_mean(self, task: Task, params: list[nn.Parameter]) -> imp.Tensors:
+        learner, split = self.learner, task.train
+        first = torch.arange(min(self.config.samples, len(split)), device=split.device)
+        with learner.bulk():
+            scores = learner.model(learner.normalize(split.fetch(first)))
+            loss = cross_entropy(learner.heads, scores, split.labels[first])
+            gradients = torch.autograd.grad(loss, params, allow_unused=True)
+        known = [torch.zeros_like(p) if g is None else g for p, g in zip(params, gradients, strict=True)]
+        return list(torch._foreach_mul(known, known))
+
+    def _merge(self, new: imp.Tensors, now: imp.Tensors) -> None:
+        """sum_s F_s (theta - theta_s)^2 as one quadratic: its weights are sum F_s, its center the weighted mean."""
+        if not self.fisher:
+            self.fisher, self.anchors = new, now
+            return
+        total = torch._foreach_add(self.fisher, new)
+        for anchor, theta, f, t in zip(self.anchors, now, new, total, strict=True):
+            anchor.add_((theta - anchor) * torch.where(t > 0, f / t, 0))
+        self.fisher = list(total)
 
     def _overwrite(self, phase: str, split: Split, loop: Loop) -> None:
         learner, model = self.learner, self.learner.model
-        params = imp.trunk(model)
+        params = self._held()
         total = imp.zeros(params)
         # the published estimate looks at what was trained on: the stream together with the memory, or the memory
         candidates = learner.memory.candidates(split, learner) if phase == "stream" else split
@@ -109,4 +159,4 @@ class EWC(Method):
     def _penalty(self) -> Tensor:  # Eq. 3
         if not self.fisher:
             return torch.zeros((), device=self.learner.device)
-        return self.config.strength * imp.quadratic(imp.trunk(self.learner.model), self.anchors, self.fisher)  # type: ignore[no-any-return]
+        return self.config.strength * imp.quadratic(self._held(), self.anchors, self.fisher)  # type: ignore[no-any-return]

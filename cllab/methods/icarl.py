@@ -52,6 +52,7 @@ class ICaRL(Method):
         super().__init__(config, learner)
         self.teacher: Network | None = None
         self.means: tuple[Tensor, ...] = ()
+        self.kept = torch.zeros(0, device=learner.device)  # (K,) 1 at the classes that are distilled
 
     @property
     def published(self) -> bool:
@@ -65,8 +66,12 @@ class ICaRL(Method):
                 model.head_kind = "unbiased"
                 model.add_block(self.config.features)
                 model.reset_head(model.n_classes)
-        elif task.index > 0:
-            self.teacher = learner.frozen_copy()
+        kept = tuple(c for c in learner.old if c not in learner.own)
+        self.kept = distill.columns(kept, model.n_classes, learner.device)
+
+    def end_task(self, task: Task, loop: Loop) -> None:
+        if not self.published:
+            self.teacher = self.learner.frozen_copy()
 
     def learn(self, task: Task, loop: Loop) -> None:
         loop.do(self._remember)
@@ -92,7 +97,6 @@ class ICaRL(Method):
         return self._published_loss(batch, scores) if self.published else self._loss(batch, scores)
 
     def _loss(self, batch: Batch, scores: Tensor) -> dict[str, Tensor]:  # Algorithm 3
-        learner = self.learner
         k = scores.shape[1]
         target = distill.binary_targets(batch.y, k)
         if batch.y_mix is not None and batch.share is not None:
@@ -100,8 +104,7 @@ class ICaRL(Method):
         errors = F.binary_cross_entropy_with_logits(scores, target, reduction="none")
         if self.teacher is None:
             return {"classification": errors.sum(dim=1).mean()}
-        kept = tuple(c for c in learner.old if c not in learner.own)
-        mask = distill.columns(kept, k, scores.device)
+        mask = self.kept
         with torch.no_grad():
             before = F.pad(self.teacher(batch.x), (0, k - self.teacher.n_classes)).sigmoid()
         held = F.binary_cross_entropy_with_logits(scores, before, reduction="none")

@@ -75,6 +75,11 @@ class RWalk(Method):
             return
         params = imp.trunk(self.learner.model)
         gradients = imp.grads(params)
+        if self.config.score == "path" and self.importance:
+            # Fisher and path are of the task's own loss: take the penalty's gradient out again
+            pull = torch._foreach_sub([p.detach() for p in params], self.anchors)
+            torch._foreach_mul_(pull, self.importance)
+            gradients = torch._foreach_sub(gradients, pull, alpha=2 * self.config.strength)  # type: ignore[assignment]
         keep = self.config.decay
         if not self.fisher:
             self.fisher = torch._foreach_mul(gradients, gradients)  # type: ignore[assignment]

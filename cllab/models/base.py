@@ -27,6 +27,9 @@ class Backbone(nn.Module):
 
     width: int
 
+    def init_head(self, head: nn.Module) -> None:
+        """Draw the weights of a fresh head, where the network's own initialization is not torch's."""
+
 
 class Model:
     """Base of every model; a concrete one is final and lives alone in its file."""
@@ -85,7 +88,7 @@ class Network(nn.Module):
         self.head_kind: HeadKind = head
         for width in widths:
             self.add_block(width)
-        self.head = _head(head, self.width, n_classes)
+        self.head = self._new_head(n_classes)
 
     @property
     def width(self) -> int:
@@ -126,7 +129,7 @@ class Network(nn.Module):
     def reset_head(self, n_classes: int) -> None:
         """Replace the head by a freshly drawn one with `n_classes` outputs."""
         device = next(self.parameters()).device
-        self.head = _head(self.head_kind, self.width, n_classes).to(device)
+        self.head = self._new_head(n_classes).to(device)
 
     def grow(self, n_classes: int) -> None:
         """Add output rows up to `n_classes`; the rows of known classes stay as they are."""
@@ -141,6 +144,11 @@ class Network(nn.Module):
                     value[:known] = old.state_dict()[name]
                 else:
                     value.copy_(old.state_dict()[name])
+
+    def _new_head(self, n_classes: int) -> nn.Module:
+        head = _head(self.head_kind, self.width, n_classes)
+        self.backbone.init_head(head)
+        return head
 
     def head_parameters(self) -> list[nn.Parameter]:
         """Parameters of the head."""

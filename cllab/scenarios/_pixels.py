@@ -54,12 +54,25 @@ def rotation(height: int, width: int, angle: float) -> PixelMap:
     return PixelMap(torch.from_numpy(np.array(turned, dtype=np.int64).reshape(-1) - 1))
 
 
-def sampled(dataset: Dataset, samples: int, tasks: int, rng: Rng) -> list[Rows]:
-    """Training rows of every task: a random `samples` of all, drawn anew for each; 0 for all of them."""
-    n = len(dataset.train)
-    if samples == 0:
+SAME_HELP = "Draw the training images once, the same ones for every task, instead of anew"
+TEST_HELP = "Test images of a task, drawn anew for each; 0 for all"
+
+
+def sampled(dataset: Dataset, samples: int, tasks: int, rng: Rng, *, same: bool = False) -> list[Rows]:
+    """Training rows of every task: a random `samples` of all, drawn anew for each or once; 0 for all of them."""
+    drawn = _drawn(len(dataset.train), samples, 1 if same else tasks, rng, "scenario.samples")
+    return drawn * tasks if same else drawn
+
+
+def tested(dataset: Dataset, samples: int, tasks: int, rng: Rng) -> list[Rows]:
+    """Test rows of every task: a random `samples` of all, drawn anew for each; 0 for all of them."""
+    return _drawn(len(dataset.test), samples, tasks, rng, "scenario.tested")
+
+
+def _drawn(n: int, samples: int, tasks: int, rng: Rng, name: str) -> list[Rows]:
+    if samples == 0 or samples >= n:
         return [np.arange(n) for _ in range(tasks)]
-    draw = rng.numpy("scenario.samples")
+    draw = rng.numpy(name)
     return [draw.permutation(n)[:samples].astype(np.int64) for _ in range(tasks)]
 
 

@@ -36,7 +36,9 @@ class Matcher:
             self.naming = "path"
         self._class_of = folder_names(dataset.classes, digits=self.naming == "number")
         self._labels = [split.labels.cpu().numpy() for split in (dataset.train, dataset.test)]
-        self._by_class = [[np.flatnonzero(of == c) for c in range(dataset.n_classes)] for of in self._labels]
+        self._by_class: list[list[Rows]] = []
+        if self.naming == "counter":
+            self._by_class = [[np.flatnonzero(of == c) for c in range(dataset.n_classes)] for of in self._labels]
         self._first = {"zero-based": 0, "one-based": 1}.get(counter, 1)
         if self.naming == "counter" and counter == "auto":
             self._first = 0 if any(_number(r) == 0 for part in records for r in part) else 1

@@ -16,7 +16,7 @@ import numpy as np
 from cllab.data.base import Dataset
 from cllab.engine.rng import Rng
 from cllab.scenarios._build import Relabeled, refuse_impossible
-from cllab.scenarios._pixels import PixelMap, permutations, sampled, too_few
+from cllab.scenarios._pixels import SAME_HELP, TEST_HELP, PixelMap, permutations, sampled, tested, too_few
 from cllab.scenarios.base import Scenario, ScenarioInfo, Stream
 from cllab.spec import param
 
@@ -33,6 +33,8 @@ class Permuted(Scenario):
         tasks: int = param(10, "Number of tasks", low=1)
         stream: Literal["online", "offline"] = param("offline", "Whether the stream is read once or in epochs")
         samples: int = param(0, "Training images of a task, drawn anew for each; 0 for all", low=0)
+        same_samples: bool = param(False, SAME_HELP)
+        test_samples: int = param(0, TEST_HELP, low=0)
         first_identity: bool = param(False, "Leave the images of the first task as they are")
         task_labels: bool = param(False, "Name the task at test time")
 
@@ -46,7 +48,8 @@ class Permuted(Scenario):
         data = Relabeled(dataset, np.arange(dataset.n_classes))
         _, height, width = dataset.shape
         orders = permutations(height * width, config.tasks, rng)
-        rows = sampled(dataset, config.samples, config.tasks, rng)
+        rows = sampled(dataset, config.samples, config.tasks, rng, same=config.same_samples)
+        test = tested(dataset, config.test_samples, config.tasks, rng)
         tasks = []
         for t in range(config.tasks):
             as_is = t == 0 and config.first_identity
@@ -55,6 +58,7 @@ class Permuted(Scenario):
                     t,
                     range(data.n_classes),
                     rows[t],
+                    test=test[t],
                     name="not permuted" if as_is else f"permutation {t + 1}",
                     transform=None if as_is else PixelMap(orders[t]),
                     has_label=config.task_labels,

@@ -5,6 +5,7 @@ NumPy only, so that listings and forms can show a scenario without loading anyth
 
 from __future__ import annotations
 
+import textwrap
 from collections.abc import Mapping
 from typing import Any
 
@@ -79,7 +80,7 @@ def draw(shares: Shares, width: int = 80, *, ascii: bool = False, max_rows: int 
     cells = np.add.reduceat(shares, starts, axis=1) / sizes
     cell = max(1, min(_CELL, (width - left - right) // len(starts)))
     blocks = _ASCII if ascii else _BLOCKS
-    lines = [_axis(n_classes, group, len(starts), cell, left)]
+    lines = [_axis(n_classes, group, len(starts), cell, left, width)]
     for t in _rows(n_tasks, max_rows):
         if t is None:
             lines.append(" " * (left - 3) + ":" if ascii else " " * (left - 3) + "⋮")
@@ -167,7 +168,7 @@ def _shade(value: float, blocks: str) -> str:
     return next(block for block, level in zip(blocks, LEVELS, strict=True) if value >= level - _NOTHING)
 
 
-def _axis(n_classes: int, group: int, n_cells: int, cell: int, left: int) -> str:
+def _axis(n_classes: int, group: int, n_cells: int, cell: int, left: int, width: int) -> str:
     """Class numbers above the cells, at steps that read easily and leave room for the last."""
     digits = len(str(n_classes - 1))
     least = -(-(digits + 1) // cell)
@@ -175,7 +176,8 @@ def _axis(n_classes: int, group: int, n_cells: int, cell: int, left: int) -> str
     line = [" "] * (left + n_cells * cell + digits)
     for i in (*range(0, n_cells - least, step), n_cells - 1):
         text, at = str(i * group), left + i * cell
-        line[at : at + len(text)] = text
+        if at + len(text) <= width:
+            line[at : at + len(text)] = text
     line[:5] = "class"
     return "".join(line).rstrip()
 
@@ -191,4 +193,4 @@ def _legend(cells: Shares, blocks: str, group: int, width: int) -> str:
     for joined in (f"{shades}  {'; '.join(pieces[1:])}", f"{shades}\n{'; '.join(pieces[1:])}"):
         if max(map(len, joined.splitlines())) <= width:
             return joined
-    return "\n".join(pieces)
+    return "\n".join(line for piece in pieces for line in textwrap.wrap(piece, width))

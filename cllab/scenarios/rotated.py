@@ -17,7 +17,7 @@ import numpy as np
 from cllab.data.base import Dataset
 from cllab.engine.rng import Rng
 from cllab.scenarios._build import Relabeled, refuse_impossible
-from cllab.scenarios._pixels import rotation, sampled, too_few
+from cllab.scenarios._pixels import SAME_HELP, TEST_HELP, rotation, sampled, tested, too_few
 from cllab.scenarios.base import Scenario, ScenarioInfo, Stream
 from cllab.spec import param
 
@@ -34,6 +34,8 @@ class Rotated(Scenario):
         tasks: int = param(10, "Number of tasks", low=1)
         stream: Literal["online", "offline"] = param("offline", "Whether the stream is read once or in epochs")
         samples: int = param(0, "Training images of a task, drawn anew for each; 0 for all", low=0)
+        same_samples: bool = param(False, SAME_HELP)
+        test_samples: int = param(0, TEST_HELP, low=0)
         min_angle: float = param(0.0, "Smallest angle in degrees", source="min_rot", low=-360, high=360)
         max_angle: float = param(180.0, "Largest angle in degrees", source="max_rot", low=-360, high=360)
         task_labels: bool = param(False, "Name the task at test time")
@@ -51,12 +53,14 @@ class Rotated(Scenario):
         data = Relabeled(dataset, np.arange(dataset.n_classes))
         _, height, width = dataset.shape
         angles = _angles(config, rng)
-        rows = sampled(dataset, config.samples, config.tasks, rng)
+        rows = sampled(dataset, config.samples, config.tasks, rng, same=config.same_samples)
+        test = tested(dataset, config.test_samples, config.tasks, rng)
         tasks = [
             data.task(
                 t,
                 range(data.n_classes),
                 rows[t],
+                test=test[t],
                 name=f"rotated {angle:.0f}°",
                 transform=rotation(height, width, angle),
                 has_label=config.task_labels,

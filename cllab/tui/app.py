@@ -1,18 +1,21 @@
 """The terminal app: its screens, themes and global keys; what a screen shows is the screen's own business.
 
 What a screen may use: `app.store`, `app.catalog`, `app.settings`, `app.glyphs`, `app.current` (the run that is open),
-`app.feed` (its `RunState`), `app.open_run`, `app.start_run`. A screen that draws a run implements `show_state(state)`, which
-is called with the newest state while the screen is visible, at most `feed.rate` times a second.
+`app.feed` (its `RunState`), `app.open_run`, `app.start_run`. A screen that draws a run implements `show_state(state)`,
+which is called with the newest state while the screen is visible, at most `feed.rate` times a second.
 """
 
 from __future__ import annotations
 
 import asyncio
+import gc
+import importlib
 import os
 import signal
 import subprocess
 import sys
 from collections.abc import Callable, Iterable
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from textual import on
@@ -25,6 +28,7 @@ from cllab.errors import EXIT_TERMINATED, EXIT_USAGE, CllabError
 from cllab.runs import Run, RunStore
 from cllab.tui.feed import Feed, LiveFeed, StateChanged
 from cllab.tui.glyphs import Glyphs, choose_glyphs
+from cllab.tui.lifeline import Lifeline, terminal_is_there
 from cllab.tui.settings import Settings
 from cllab.tui.theme import THEMES, Palette, palette_for
 
@@ -37,6 +41,7 @@ if TYPE_CHECKING:
 EXIT_HANGUP = 129
 SMALLEST = (60, 16)
 """Columns and rows below which nothing useful can be drawn."""
+KEYS_IN_ASCII = {"\u2190": "<", "\u2192": ">", "\u2191": "up", "\u2193": "down", "\u23ce": "enter", "\u21e5": "tab"}
 
 
 def _setup() -> Screen[Any]:
@@ -81,13 +86,13 @@ class CllabApp(App[int]):
     Args:
         runs: the runs folder; see `cllab.runs.runs_folder`.
         run: a run to open at once.
-        mode: "setup", "live" or "replay" of `run`.
+        mode: "live" or "replay" of `run`; without a run, the screen to begin with.
         settings: remembered settings; read from the user's file when None.
         catalog: components; the built-in ones when None.
     """
 
     TITLE = "cllab"
-    CSS_PATH = "app.tcss"
+    CSS_PATH = Path(__file__).with_name("app.tcss")
     ENABLE_COMMAND_PALETTE = True
     COMMAND_PALETTE_BINDING = "ctrl+p"
     COMMANDS: ClassVar[set[Any]] = App.COMMANDS | {_palette_commands}
@@ -98,12 +103,8 @@ class CllabApp(App[int]):
         "runs": _runs,
         "explain": _explain,
     }
-    HORIZONTAL_BREAKPOINTS: ClassVar[list[tuple[int, str]] | None] = [
-        (0, "-narrow"),
-        (100, "-normal"),
-        (150, "-wide"),
-    ]
-    VERTICAL_BREAKPOINTS: ClassVar[list[tuple[int, str]] | None] = [(0, "-short"), (30, "-medium"), (42, "-tall")]
+    HORIZONTAL_BREAKPOINTS = [(0, "-narrow"), (100, "-normal"), (150, "-wide")]
+    VERTICAL_BREAKPOINTS = [(0, "-short"), (30, "-medium"), (42, "-tall")]
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("1", "mode('setup')", "Set up", id="app.setup", show=False),
         Binding("2", "mode('live')", "Live", id="app.live", show=False),
@@ -131,7 +132,7 @@ class CllabApp(App[int]):
         self.feed: Feed | None = None
         self._catalog = catalog
         self._first_run, self._first_mode = run, mode
-        self._workers: dict[str, subprocess.Popen[bytes]] = {}
+        self._processes: dict[str, subprocess.Popen[bytes]] = {}
         for theme in THEMES:
             self.register_theme(theme)
         self.theme = self.settings.theme if self.settings.theme in self.available_themes else "cllab-dark"
@@ -171,7 +172,7 @@ class CllabApp(App[int]):
 
             self.feed = Player(run, self, self.rate)
         else:
-            self.feed = LiveFeed(run, self, self.rate, worker=self._workers.get(run.id))
+            self.feed = LiveFeed(run, self, self.rate, worker=self._processes.get(run.id))
         self.feed.start()
         self.switch_mode("live")
         self._show(self.feed)
@@ -193,7 +194,7 @@ class CllabApp(App[int]):
             CllabError: when the process cannot be started.
         """
         try:
-            self._workers[run.id] = run.start_worker(resume=resume)
+            self._processes[run.id] = run.start_worker(resume=resume)
         except OSError as error:
             raise CllabError(f"the training process cannot be started: {error.strerror or error}") from None
         self.open_run(run)
@@ -212,12 +213,21 @@ class CllabApp(App[int]):
         if not self.is_headless and sys.platform != "win32":
             loop = asyncio.get_running_loop()
             loop.add_signal_handler(signal.SIGTERM, self._end, EXIT_TERMINATED)
-            loop.add_signal_handler(signal.SIGHUP, self._end, EXIT_HANGUP)
-            self.set_interval(5, self._check_terminal)
+            parent = os.getppid()
+            # in a browser there is no terminal; the server's death is what ends the app
+            there = (lambda: os.getppid() == parent) if self.is_web else terminal_is_there
+            lifeline = Lifeline(lambda: loop.call_soon_threadsafe(self._end, EXIT_HANGUP), EXIT_HANGUP, there)
+            loop.add_signal_handler(signal.SIGHUP, lifeline.cut)
+            lifeline.start()
         if self._first_run is not None:
             self.open_run(self._first_run, replay=self._first_mode == "replay")
         else:
-            self.switch_mode("setup")
+            self.switch_mode(self._first_mode if self._first_mode in self.MODES else "setup")
+
+    def on_ready(self) -> None:
+        if not gc.isenabled():
+            gc.freeze()
+            gc.enable()
 
     def on_unmount(self) -> None:
         if self.feed is not None:
@@ -225,15 +235,6 @@ class CllabApp(App[int]):
 
     def _end(self, code: int) -> None:
         self.exit(code, return_code=code)
-
-    def _check_terminal(self) -> None:
-        """End when the terminal is gone without a SIGHUP, so that no orphan spins."""
-        try:
-            alive = os.isatty(sys.__stdin__.fileno()) if sys.__stdin__ else False
-        except (OSError, ValueError):
-            alive = False
-        if not alive:
-            self._end(EXIT_HANGUP)
 
     def _remember_theme(self, _theme: object) -> None:
         self.settings.theme = self.theme
@@ -293,6 +294,13 @@ class CllabApp(App[int]):
         if choice in ("detach", "stop"):
             self.exit(0)
 
+    def get_key_display(self, binding: Binding) -> str:
+        shown = super().get_key_display(binding)
+        if not self.glyphs.ascii or shown.isascii():
+            return shown
+        plain = "".join(KEYS_IN_ASCII.get(c, c) for c in shown)
+        return plain if plain.isascii() else binding.key
+
     def get_system_commands(self, screen: Screen[Any]) -> Iterable[SystemCommand]:
         for command in super().get_system_commands(screen):
             if command.title not in ("Maximize", "Minimize", "Keys"):
@@ -307,10 +315,17 @@ def run_app(*, runs: str | None = None, run: Run | None = None, mode: str = "set
         run: a run to open at once.
         mode: "setup", "live" (needs `run`) or "replay" (needs `run`).
     """
+    from cllab.tui.screens.picture import sharp_pixels
+
     if not _is_terminal():
         print("cllab: not a terminal; use: cllab run --headless PRESET", file=sys.stderr)
         return EXIT_USAGE
     app = CllabApp(runs=runs, run=run, mode=mode)
+    if sharp_pixels(app.settings.images):
+        # it asks the terminal what it can do when it is imported, which must be before the app reads the keys
+        importlib.import_module("textual_image.widget")
+    # what is made while starting stays: collecting garbage among it only delays the first paint
+    gc.disable()
     result = app.run()
     feed = app.feed
     if feed is not None and feed.is_training:
@@ -321,8 +336,9 @@ def run_app(*, runs: str | None = None, run: Run | None = None, mode: str = "set
 def _is_terminal() -> bool:
     """Whether there is a keyboard to read and a screen to paint: Textual paints on standard error."""
     try:
-        return bool(
-            sys.__stdin__ and sys.__stdin__.isatty() and sys.__stderr__ and sys.__stderr__.isatty()
-        ) and os.environ.get("TERM") != "dumb"
+        return (
+            bool(sys.__stdin__ and sys.__stdin__.isatty() and sys.__stderr__ and sys.__stderr__.isatty())
+            and os.environ.get("TERM") != "dumb"
+        )
     except ValueError:
         return False

@@ -10,6 +10,7 @@ import re
 import signal
 import subprocess
 import threading
+import time
 from collections.abc import Iterable
 from dataclasses import replace
 
@@ -49,6 +50,7 @@ class Feed:
     def __init__(self, run: Run, target: MessagePump, rate: float) -> None:
         self.run = run
         self.rate = rate
+        self.opened = time.monotonic()
         self._target = target
         self._state = RunState()
         self._closed = threading.Event()
@@ -118,7 +120,7 @@ class LiveFeed(Feed):
         tail = Tail(self.run.events_path)
         raw = RunState()
         caught_up: int | None = None
-        shown: RunState | None = None
+        shown: tuple[int, str] | None = None
         while not self._closed.is_set():
             # looked at before reading: what a dying process wrote last is then always read
             alive = self._look()
@@ -130,10 +132,12 @@ class LiveFeed(Feed):
             more = tail.position - n_read >= CHUNK
             if caught_up is None and not more:
                 caught_up = raw.n_events
+            turned = self._alive != alive
             self._alive = alive
             state = raw if more else self._judged(raw, alive, fresh=raw.n_events == caught_up)
-            if shown is None or state != shown and (state.n_events, state.status) != (shown.n_events, shown.status):
-                shown = state
+            now = (state.n_events, state.status)
+            if now != shown or turned:
+                shown = now
                 self._publish(state)
             if not more:
                 self._pause(1 / self.rate)

@@ -32,6 +32,7 @@ class Glyphs:
     corner: str
     tee: str
     bar: str
+    done: str
     rest: str
     left: str
     right: str
@@ -50,11 +51,11 @@ class Glyphs:
         return self.states.get(name, "?")
 
 
-_NAMES = ("starting", "training", "paused", "done", "failed", "stopped", "lost", "stopping")
+_NAMES = ("starting", "training", "paused", "done", "failed", "stopped", "lost", "stopping", "queued")
 
 UNICODE = Glyphs(
     ascii=False,
-    states=dict(zip(_NAMES, "○▸‖✓✗■✗■", strict=True)),
+    states=dict(zip(_NAMES, "○▸‖✓✗■✗■·", strict=True)),
     eighths=" ▏▎▍▌▋▊▉█",
     shades="█▓▒░",
     levels="▁▂▃▄▅▆▇█",
@@ -65,6 +66,7 @@ UNICODE = Glyphs(
     corner="└",
     tee="┤",
     bar="█",
+    done="━",
     rest="─",
     left="◂",
     right="▸",
@@ -80,7 +82,7 @@ UNICODE = Glyphs(
 )
 ASCII = Glyphs(
     ascii=True,
-    states=dict(zip(_NAMES, "o>=vx-!-", strict=True)),
+    states=dict(zip(_NAMES, "o>=vx-!-.", strict=True)),
     eighths="    #####",
     shades="#%+.",
     levels="_.-=+*%#",
@@ -91,6 +93,7 @@ ASCII = Glyphs(
     corner="+",
     tee="|",
     bar="#",
+    done="=",
     rest="-",
     left="<",
     right=">",

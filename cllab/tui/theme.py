@@ -1,7 +1,8 @@
 """Themes and chart colors, named by meaning.
 
-Series colors come from the Okabe-Ito set, lightened for dark backgrounds and darkened for light ones; a test holds their
-distances under simulated color blindness. Heat colors rise in lightness only, so they survive gray scale.
+Series colors have the order and the character of the Okabe-Ito set, moved apart for each background until protanopes,
+deuteranopes and tritanopes can tell them apart as well; a test holds the distances. Heat colors change
+lightness in one direction, so they survive gray scale.
 """
 
 from __future__ import annotations
@@ -92,7 +93,7 @@ def _colors(text: str) -> tuple[RGB, ...]:
 _VIRIDIS = _colors("#440154 #3b528b #21918c #5ec962 #fde725")
 
 DARK = Palette(
-    series=_colors("#56b4e9 #e69f00 #2fc79c #e58ac0 #f0e442 #f0703a #8aa0ff #c4c4c4"),
+    series=_colors("#3484d4 #d58500 #10c598 #e997d4 #f0f04b #ef683b #92a0ff #eac9d1"),
     ramp=_colors("#6a8cff #4fb0d8 #49c39b #a9cf5b #f5dc4e #f59a52"),
     heat=_VIRIDIS,
     text=rgb("#e4e7ec"),
@@ -104,7 +105,7 @@ DARK = Palette(
     lost=rgb("#f0703a"),
 )
 LIGHT = Palette(
-    series=_colors("#0072b2 #c25100 #00795b #a3397c #7d6300 #41a0dd #3b2f9c #6b6b6b"),
+    series=_colors("#1396e5 #ed6a1c #0a764d #a73f80 #6f5300 #257cb0 #2232a2 #234e5d"),
     ramp=_colors("#1d2f87 #0f6fa8 #0b8377 #5a8a1c #a37500 #b3450f"),
     heat=_colors("#f4f7d8 #b5dfb4 #46aebf #2462a6 #0a1f5c"),
     text=rgb("#1d2430"),
@@ -116,7 +117,7 @@ LIGHT = Palette(
     lost=rgb("#c25100"),
 )
 CONTRAST = Palette(
-    series=_colors("#ffff00 #00e5ff #ff9bff #ffffff #00ff7f #ff9020 #8fa8ff #c8c8c8"),
+    series=_colors("#ffff1a #44b3b3 #ffa3ff #d9fcf8 #09ff84 #ff8d1a #81a0ff #eac9d1"),
     ramp=_colors("#7f9cff #00d5ff #00ff9c #c8ff30 #ffff00 #ffb060"),
     heat=_colors("#000000 #3a3f8f #2f9fa0 #b4d95a #ffffff"),
     text=rgb("#ffffff"),

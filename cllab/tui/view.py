@@ -1,7 +1,11 @@
-"""From a `RunState` to the arrays that charts draw: pure functions that bear any state, also of a log edited by hand."""
+"""From a `RunState` to the arrays that charts draw: pure functions, which bear any state.
+
+Also that of a log which was torn or edited by hand.
+"""
 
 from __future__ import annotations
 
+import itertools
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -11,6 +15,7 @@ from numpy.typing import NDArray
 
 from cllab import events as ev
 from cllab.state import RunState
+from cllab.tui.units import size as size
 
 Floats = NDArray[np.float64]
 MOST_TASKS = 2000
@@ -26,9 +31,7 @@ def n_tasks(state: RunState) -> int:
 def task_names(state: RunState) -> list[str]:
     """A name per task: the stream's own, else "T1", "T2", ..."""
     tasks = state.started.tasks if state.started else ()
-    return [
-        str(tasks[i].get("name") or f"T{i + 1}") if i < len(tasks) else f"T{i + 1}" for i in range(n_tasks(state))
-    ]
+    return [str(tasks[i].get("name") or f"T{i + 1}") if i < len(tasks) else f"T{i + 1}" for i in range(n_tasks(state))]
 
 
 def task_classes(state: RunState, task: int) -> list[str]:
@@ -141,17 +144,17 @@ def accuracy_matrix(state: RunState) -> tuple[Floats, Floats]:
     return r, _row(state.seen, n)
 
 
-def matrix_sentence(state: RunState, after: int, task: int) -> str:
-    """What one cell of the matrix says, to be read aloud."""
+def matrix_sentence(state: RunState, after: int, task: int, *, classes: bool = True) -> str:
+    """What one cell of the matrix says, to be read aloud; `classes` names those of the task."""
     r, _ = accuracy_matrix(state)
     n = len(r)
     if not (0 <= after < n and 0 <= task < n):
         return ""
     names = task_names(state)
     what = names[task]
-    classes = task_classes(state, task)
-    if classes and ", ".join(classes) != what:
-        what += f" ({', '.join(classes[:3])}{', and more' if len(classes) > 3 else ''})"
+    names = task_classes(state, task)
+    if classes and names and ", ".join(names) != what:
+        what += f" ({', '.join(names[:3])}{', and more' if len(names) > 3 else ''})"
     now = r[after, task]
     if not np.isfinite(now):
         return f"{what}: not measured after task {after + 1}" if after < task else f"{what}: not measured yet"
@@ -207,7 +210,7 @@ def seconds_left(state: RunState, window: int = 300) -> float | None:
     records = state.steps[-window:]
     steps = records[-1].step - records[0].step
     # evaluations count, hours of pause do not
-    spent = sum(min(max(b.t - a.t, 0.0), 30.0) for a, b in zip(records, records[1:], strict=False))
+    spent = sum(min(max(b.t - a.t, 0.0), 30.0) for a, b in itertools.pairwise(records))
     if steps <= 0 or spent <= 0 or planned <= 0:
         return None
     return max(0.0, (planned - records[-1].step) * spent / steps)
@@ -233,14 +236,3 @@ def short(value: float) -> str:
     if abs(value) >= 100:
         return f"{value:.0f}"
     return f"{value:.3g}"
-
-
-def size(n_bytes: float) -> str:
-    """Bytes for people."""
-    if not math.isfinite(n_bytes):
-        return "?"
-    for unit in ("B", "kB", "MB", "GB"):
-        if abs(n_bytes) < 1000:
-            return f"{n_bytes:.0f} {unit}" if unit == "B" else f"{n_bytes:.3g} {unit}"
-        n_bytes /= 1000
-    return f"{n_bytes:.3g} TB"

@@ -48,7 +48,9 @@ class FailedScreen(ModalScreen[str]):
         keys = ["esc close", "l full log", *(["r resume from the checkpoint"] if can_resume else []), "c copy"]
         with Vertical(classes="dialog") as box:
             box.border_title = "The run has failed" if self.state.status == "failed" else "The training process is gone"
-            yield Static(sentence[:1].upper() + sentence[1:] + ("" if sentence.endswith(".") else "."), id="reason", markup=False)
+            yield Static(
+                sentence[:1].upper() + sentence[1:] + ("" if sentence.endswith(".") else "."), id="reason", markup=False
+            )
             with VerticalScroll(id="tail"):
                 yield Static("\n".join(self.run.log_tail(TAIL)) or "the log is empty", markup=False)
             yield Static(f"{self.run.folder}\n" + "   ".join(keys), id="keys", markup=False)

@@ -35,7 +35,9 @@ class HelpScreen(ModalScreen[None]):
     HelpScreen .dialog { width: 88; padding: 0 1; }
     HelpScreen VerticalScroll { height: auto; max-height: 100%; }
     """
-    BINDINGS: ClassVar[list[BindingType]] = [Binding("escape,question_mark,q,f1", "dismiss(None)", "Close", id="help.close")]
+    BINDINGS: ClassVar[list[BindingType]] = [
+        Binding("escape,question_mark,q,f1", "dismiss(None)", "Close", id="help.close")
+    ]
 
     def __init__(self, about: str, keys: list[tuple[str, str]], panes: list[tuple[str, str]]) -> None:
         super().__init__()
@@ -47,7 +49,7 @@ class HelpScreen(ModalScreen[None]):
         keys: dict[str, list[str]] = {}
         for active in screen.active_bindings.values():
             binding = active.binding
-            if binding.system or not binding.description or not active.enabled:
+            if binding.system or binding.action == "screen.copy_text" or not binding.description or not active.enabled:
                 continue
             shown = screen.app.get_key_display(binding)
             keys.setdefault(binding.description, [])
@@ -88,8 +90,9 @@ class HelpScreen(ModalScreen[None]):
     @staticmethod
     def _pairs(title: str, pairs: list[tuple[str, str]]) -> Table:
         table = Table.grid(padding=(0, 2))
+        table.add_column(max_width=26)
         table.add_row(Text(""), Text(""))
-        table.add_row(Text(title, style="bold underline"), Text(""))
+        table.add_row(Text(title, style="bold italic"), Text(""))
         for name, text in pairs:
             table.add_row(Text(name, style="bold"), Text(text))
         return table

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from typing import ClassVar
+from typing import ClassVar, Literal
 
 import numpy as np
 from textual import on
@@ -14,10 +14,9 @@ from textual.events import DescendantFocus, Resize, ScreenResume
 from textual.widget import Widget
 from textual.widgets import Footer, Static
 
-from cllab.errors import CllabError
 from cllab.state import RunState
 from cllab.tui.feed import Feed
-from cllab.tui.screens.replay import Replayable
+from cllab.tui.screens.commanding import Commanding
 from cllab.tui.view import (
     accuracy_curves,
     class_names,
@@ -38,7 +37,7 @@ from cllab.tui.widgets.raster import DOTS
 from cllab.tui.widgets.rates import Rates
 from cllab.tui.widgets.run_header import RunHeader
 from cllab.tui.widgets.scrub_bar import ScrubBar
-from cllab.tui.widgets.thumbs import RecentThumbs
+from cllab.tui.widgets.thumbs import RecentThumbs, ThumbGrid
 
 PANES = (
     ("accuracy", "accuracy"),
@@ -49,12 +48,10 @@ PANES = (
     ("classes", "classes"),
     ("samples", "samples"),
 )
-PATIENCE = 10.0
-"""Seconds after which a worker that was asked to stop and has not may be killed."""
-MARKERS = ("braille", "quadrant", "ascii")
+MARKERS: tuple[Literal["braille", "quadrant", "ascii"], ...] = ("braille", "quadrant", "ascii")
 
 
-class LiveScreen(Replayable):
+class LiveScreen(Commanding):
     """The open run."""
 
     CSS_PATH = "live.tcss"
@@ -63,12 +60,6 @@ class LiveScreen(Replayable):
         "and any number of viewers may look at it."
     )
     BINDINGS: ClassVar[list[BindingType]] = [
-        Binding("space", "pause", "Pause/go on", id="live.pause", key_display="space"),
-        Binding("n", "step", "Next task", id="live.step"),
-        Binding("x", "stop", "Stop", id="live.stop"),
-        Binding("d", "detach", "Detach", id="live.detach"),
-        Binding("K", "kill", "Kill", id="live.kill"),
-        Binding("r", "resume", "Resume", id="live.resume"),
         Binding("f", "focus_task(1)", "Focus task", id="live.focus"),
         Binding("F", "focus_task(-1)", "Focus back", id="live.focus_back", show=False),
         Binding("escape", "unfocus", "All tasks", id="live.unfocus", show=False),
@@ -77,7 +68,6 @@ class LiveScreen(Replayable):
         Binding("shift+tab", "pane(-1)", "Pane before", id="live.previous_pane", show=False),
         Binding("g", "group", "By class/task", id="live.group", show=False),
         Binding("m", "marker", "Marker", id="live.marker", show=False),
-        Binding("l", "log", "Log", id="live.log"),
     ]
 
     def __init__(self) -> None:
@@ -87,17 +77,20 @@ class LiveScreen(Replayable):
         self.focus_task: int | None = None
         self.by = "class"
         self._feed: Feed | None = None
-        self._asked: tuple[str, float] | None = None
         self._told = ""
-        self._state = RunState()
+        self._keys: tuple[str, bool] = ("", False)
 
     def compose(self) -> ComposeResult:
         yield RunHeader(id="header")
         yield PaneTabs(PANES, id="tabs")
         with Container(id="panes"):
-            yield LineChart(title="accuracy per task %", empty="the first points appear when the first task is evaluated", id="accuracy")
             yield LineChart(
-                title="forgetting per task, points below the best",
+                title="accuracy per task %",
+                empty="the first points appear when the first task is evaluated",
+                id="accuracy",
+            )
+            yield LineChart(
+                title="forgetting per task, points",
                 mean="mean",
                 empty="nothing can be forgotten before the first task is learned",
                 id="forgetting",
@@ -105,7 +98,9 @@ class LiveScreen(Replayable):
             yield AccuracyMatrix(id="matrix")
             yield Composition(id="memory")
             yield Rates(id="rates")
-            yield HeatStrip(title="accuracy per class %", empty="classes are measured when the first task is learned", id="classes")
+            yield HeatStrip(
+                title="accuracy per class %", empty="classes are measured when the first task is learned", id="classes"
+            )
             yield RecentThumbs(id="samples")
         yield Static("", id="nothing")
         yield ScrubBar(id="scrub")
@@ -137,17 +132,22 @@ class LiveScreen(Replayable):
             self._feed, self._asked, self._told, self.focus_task = feed, None, "", None
             self.query_one(AccuracyMatrix).cursor = None
             self._arrange()
-        bindings_change = (state.status, state.is_over) != (self._state.status, self._state.is_over)
+        keys = (state.status, feed.is_training)
+        bindings_change, self._keys = keys != self._keys, keys
         self._state = state
         self._settle(state)
         self.query_one("#nothing").display = False
-        self.query_one(RunHeader).show(state, name=self._name(state), wish=self._wish())
+        self._show_header(feed, state)
         self.show_player()
         for pane in self._visible():
             self._fill(pane, state)
         if bindings_change:
             self.refresh_bindings()
         self._tell(state)
+
+    def _show_header(self, feed: Feed, state: RunState) -> None:
+        waited = time.monotonic() - feed.opened
+        self.query_one(RunHeader).show(state, name=self._run_name(state), wish=self._wish(), waited=waited)
 
     def _show_nothing(self) -> None:
         note = self.query_one("#nothing", Static)
@@ -156,7 +156,7 @@ class LiveScreen(Replayable):
         for widget in ("#header", "#tabs", "#panes", "#scrub"):
             self.query_one(widget).display = False
 
-    def _name(self, state: RunState) -> str:
+    def _run_name(self, state: RunState) -> str:
         return state.started.name if state.started else self.lab.feed.run.id if self.lab.feed else ""
 
     def _visible(self) -> list[Widget]:
@@ -206,7 +206,7 @@ class LiveScreen(Replayable):
             for pane in self._visible():
                 self._fill(pane, self._state)
         focused = self.focused
-        if isinstance(focused, Chart) and not focused.display or focused is None:
+        if (isinstance(focused, Chart) and not focused.display) or focused is None:
             target = self.query_one(f"#{self.current}")
             (target if target.display else self.query_one("#accuracy")).focus()
 
@@ -276,7 +276,9 @@ class LiveScreen(Replayable):
         """Divide the memory by class or by task."""
         self.by = "task" if self.by == "class" else "class"
         if self.by == "class" and len(class_names(self._state)) > MOST_GROUPS:
-            self.notify(f"more than {MOST_GROUPS} classes are shown by task; the classes pane has each of them", timeout=4)
+            self.notify(
+                f"more than {MOST_GROUPS} classes are shown by task; the classes pane has each of them", timeout=4
+            )
         for pane in self._visible():
             self._fill(pane, self._state)
 
@@ -289,108 +291,13 @@ class LiveScreen(Replayable):
         for pane in self._visible():
             self._fill(pane, self._state)
 
-    # -- commanding
-
-    def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
-        """Only what can be done now."""
-        feed, status = self.lab.feed, self._state.status
-        training = feed is not None and not feed.replayed and feed.is_training
-        if action in ("pause", "step", "stop", "detach"):
-            return training
-        if action == "kill":
-            return training and self._overdue()
-        if action == "resume":
-            return feed is not None and not feed.replayed and not training and status in ("failed", "stopped", "lost")
-        return super().check_action(action, parameters)
-
-    def _ask(self, command: str, wish: str) -> None:
-        if self.lab.feed is None:
-            return
-        try:
-            self.lab.feed.run.command(command)
-        except (OSError, CllabError) as error:
-            self.notify(f"the run cannot be reached: {error}", severity="error", markup=False)
-            return
-        self._asked = (wish, time.monotonic())
-        self.show_state(self._state)
-
-    def action_pause(self) -> None:
-        """Pause after this batch, or go on."""
-        if self._state.status == "paused":
-            self._ask("resume", "resuming")
-        else:
-            self._ask("pause", "pausing")
-
-    def action_step(self) -> None:
-        """Train to the end of the current task and pause there."""
-        self._ask("step", "one task")
-
-    def action_stop(self) -> None:
-        """Stop after this batch; asks first."""
-        from cllab.tui.screens.quit import ConfirmScreen
-
-        def stop(yes: bool | None) -> None:
-            if yes:
-                self._ask("stop", "stopping")
-
-        self.app.push_screen(
-            ConfirmScreen("Stop this run?", "It ends after the batch at hand and writes a checkpoint; it can be resumed later.", "stop"),
-            stop,
-        )
-
-    def action_kill(self) -> None:
-        """End a process that was asked to stop and does not."""
-        if self.lab.feed is not None and self.lab.feed.run.kill():
-            self.notify("the training process was killed; the last checkpoint is kept")
-
-    def action_detach(self) -> None:
-        """Leave the app; the run goes on."""
-        self.app.exit(0)
-
-    def action_resume(self) -> None:
-        """Go on from the checkpoint."""
-        if self.lab.feed is None:
-            return
-        try:
-            self.lab.resume_run(self.lab.feed.run)
-        except CllabError as error:
-            self.notify(str(error), severity="error", markup=False)
-
-    def action_log(self) -> None:
-        """What the training process printed."""
-        from cllab.tui.screens.log import LogScreen
-
-        if self.lab.feed is not None:
-            self.app.push_screen(LogScreen(self.lab.feed.run))
-
-    def _settle(self, state: RunState) -> None:
-        """Forget a wish that came true."""
-        if self._asked is None:
-            return
-        wish, _ = self._asked
-        over = state.is_over or state.status == "lost"
-        if over or (wish, state.status) in (("pausing", "paused"), ("one task", "paused"), ("resuming", "training")):
-            self._asked = None
-        elif wish == "one task" and state.status == "training" and time.monotonic() - self._asked[1] > 2:
-            self._asked = None
-
-    def _overdue(self) -> bool:
-        return self._asked is not None and self._asked[0] == "stopping" and time.monotonic() - self._asked[1] > PATIENCE
-
-    def _wish(self) -> str:
-        if self._asked is None:
-            return ""
-        wish, since = self._asked
-        waited = int(time.monotonic() - since)
-        if self._overdue():
-            return f"stopping, no answer for {waited} s (K kills it)"
-        return f"{wish} {waited} s" if waited >= 2 else wish
+    # -- telling
 
     def _tick(self) -> None:
         """Keep what depends on the clock current while something was asked for or nothing has been said yet."""
         if self.is_current and self.lab.feed is not None and (self._asked or self._state.started is None):
             self._settle(self._state)
-            self.query_one(RunHeader).show(self._state, name=self._name(self._state), wish=self._wish())
+            self._show_header(self.lab.feed, self._state)
             self.refresh_bindings()
 
     def _tell(self, state: RunState) -> None:
@@ -411,3 +318,9 @@ class LiveScreen(Replayable):
 
             self.app.push_screen(FailedScreen(feed.run, state), then)
 
+    @on(ThumbGrid.Enlarged)
+    def _enlarge(self, message: ThumbGrid.Enlarged) -> None:
+        from cllab.tui.screens.picture import PictureScreen
+
+        if message.item.picture is not None:
+            self.app.push_screen(PictureScreen(message.item.picture, message.item.caption))

@@ -62,4 +62,7 @@ class LogScreen(ModalScreen[None]):
     def action_copy(self) -> None:
         """Copy the end of the log."""
         self.app.copy_to_clipboard("\n".join(self._shown[-200:]))
-        self.notify(f"the last {min(200, len(self._shown))} lines were sent to the clipboard; the file is {self.run.log_path}", markup=False)
+        self.notify(
+            f"the last {min(200, len(self._shown))} lines were sent to the clipboard; the file is {self.run.log_path}",
+            markup=False,
+        )

@@ -18,6 +18,7 @@ from cllab.tui.screens.replay import Replayable
 from cllab.tui.snapshots import Snapshot, changes, load
 from cllab.tui.theme import RGB
 from cllab.tui.view import class_names, counts, memory_records, n_tasks, size, task_of_class
+from cllab.tui.widgets.composition import class_inks
 from cllab.tui.widgets.heat_strip import HeatStrip
 from cllab.tui.widgets.memory_bar import MemoryBar
 from cllab.tui.widgets.pane_tabs import PaneTabs
@@ -34,7 +35,9 @@ class MemoryScreen(Replayable):
     """The memory of the open run after one task."""
 
     CSS_PATH = "memory.tcss"
-    HELP = "What the memory held after each task: left and right go through the tasks; d shows what entered and what left."
+    HELP = (
+        "What the memory held after each task: left and right go through the tasks; d shows what entered and what left."
+    )
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("left", "task(-1)", "Task before", id="memory.back", key_display="\u2190", show=False),
         Binding("right", "task(1)", "Next task", id="memory.on", key_display="\u2190\u2192", show=True),
@@ -59,6 +62,7 @@ class MemoryScreen(Replayable):
         self._folder = ""
         self._now: Snapshot | None = None
         self._before: Snapshot | None = None
+        self._inks: list[RGB] = []
 
     def compose(self) -> ComposeResult:
         yield MemoryBar(id="bar")
@@ -76,6 +80,7 @@ class MemoryScreen(Replayable):
 
     def on_mount(self) -> None:
         self._arrange()
+        self.query_one("#samples").focus()
 
     @on(ScreenResume)
     def _resumed(self) -> None:
@@ -178,7 +183,11 @@ class MemoryScreen(Replayable):
         if record is None:
             grid.show((), keep=False)
         elif now is None:
-            why = "this memory wrote no pictures" if not record.snapshot else f"{record.snapshot} is missing or cannot be read"
+            why = (
+                "this memory wrote no pictures"
+                if not record.snapshot
+                else f"{record.snapshot} is missing or cannot be read"
+            )
             grid.show([Section(why, ())], keep=False)
         elif not len(now):
             grid.show([Section("the memory is empty", ())], keep=False)
@@ -188,6 +197,7 @@ class MemoryScreen(Replayable):
 
     def _sections(self, now: Snapshot) -> list[Section]:
         fresh, gone = changes(now, self._before)
+        self._inks = class_inks(self._state, self.lab.palette)
         order = self._order(now)
         if self.only_changes:
             entered = [i for i in order if fresh[i]]
@@ -215,10 +225,13 @@ class MemoryScreen(Replayable):
 
     def _order(self, now: Snapshot) -> list[int]:
         if self.sort == "age":
-            return np.argsort(now.entered, kind="stable").tolist()  # type: ignore[no-any-return]
-        if self.sort == "score":
-            return np.argsort(-np.nan_to_num(now.scores, nan=-np.inf), kind="stable").tolist()  # type: ignore[no-any-return]
-        return list(range(len(now)))
+            key = now.entered.astype(float)
+        elif self.sort == "score":
+            key = -np.nan_to_num(now.scores, nan=-np.inf)
+        else:
+            # those with a picture first
+            key = (now.pictures < 0).astype(float)
+        return [int(i) for i in np.argsort(key, kind="stable")]
 
     def _item(self, snapshot: Snapshot, i: int, mark: str) -> Item:
         label = int(snapshot.labels[i])
@@ -232,9 +245,11 @@ class MemoryScreen(Replayable):
 
     def _color(self, snapshot: Snapshot, i: int) -> RGB:
         palette = self.lab.palette
+        inks = self._inks
         if self.by == "task":
             return palette.of(max(0, int(snapshot.tasks[i])), max(1, n_tasks(self._state)))
-        return palette.of(max(0, int(snapshot.labels[i])), max(1, len(class_names(self._state))))
+        label = int(snapshot.labels[i])
+        return inks[label] if 0 <= label < len(inks) else palette.muted
 
     def _picture(self, snapshot: Snapshot, i: int) -> Picture | None:
         """The sample's picture; a sample that is only a latent or codes is drawn as their heat map."""
@@ -261,7 +276,7 @@ class MemoryScreen(Replayable):
     def _sentence(self, snapshot: Snapshot, i: int, item: Item) -> str:
         names = class_names(self._state)
         label = int(snapshot.labels[i])
-        parts = [f"sample {item.key}", names[label] if 0 <= label < len(names) else f"class {label}"]
+        parts = [f"#{item.key}", names[label] if 0 <= label < len(names) else f"class {label}"]
         if snapshot.tasks[i] >= 0:
             parts.append(f"from task {int(snapshot.tasks[i]) + 1}")
         if snapshot.entered[i] >= 0:
@@ -379,5 +394,3 @@ class MemoryScreen(Replayable):
         here = fitting.index(grid.pixels) if grid.pixels in fitting else -1
         grid.pixels = fitting[(here + 1) % len(fitting)]
         grid.invalidate()
-
-

@@ -1,11 +1,13 @@
 """One stored sample, as large as the terminal allows.
 
-With the extra `[images]` the picture has the pixels of the terminal where it can show them; otherwise it is made of half cells.
+With the extra `[images]` the picture has the pixels of the terminal where it can show them; otherwise it is made of
+half cells.
 """
 
 from __future__ import annotations
 
 import importlib.util
+import os
 from typing import TYPE_CHECKING, ClassVar, cast
 
 from textual.app import ComposeResult
@@ -25,7 +27,9 @@ if TYPE_CHECKING:
 class LargePicture(Chart, can_focus=False):
     """A picture out of half cells, whole pixels wide."""
 
-    DEFAULT_CSS = "LargePicture, LargePicture:focus { border: none; padding: 0; height: 1fr; width: 1fr; }"
+    DEFAULT_CSS = (
+        "LargePicture, LargePicture:focus { border: none; padding: 0; height: 1fr; width: 1fr; background: $surface; }"
+    )
 
     def __init__(self, picture: Picture) -> None:
         super().__init__()
@@ -34,7 +38,8 @@ class LargePicture(Chart, can_focus=False):
     def draw(self, width: int, height: int) -> list[list[Part]]:
         h, w = self.picture.shape[:2]
         factor = max(1, min(width // max(1, w), 2 * height // max(1, h)))
-        if w * factor > width or h * factor > 2 * height:
+        if factor == 1:
+            # between whole sizes, as large as fits
             share = min(width / w, 2 * height / h)
             size = max(2, int(h * share) // 2 * 2), max(1, int(w * share))
         else:
@@ -47,6 +52,9 @@ class LargePicture(Chart, can_focus=False):
 
 def sharp_pixels(wish: str) -> bool:
     """Whether the terminal's own pixels may be used: the extra is there and the setting does not say cells."""
+    # asking a terminal what it can do fails over slow lines and leaves garbage, so there only a clear wish counts
+    if wish == "auto" and os.environ.get("SSH_CONNECTION"):
+        return False
     return wish in ("auto", "kitty", "sixel") and importlib.util.find_spec("textual_image") is not None
 
 

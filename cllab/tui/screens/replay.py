@@ -22,8 +22,16 @@ class Replayable(Screen[Any]):
         Binding("space", "play", "Play", id="replay.play", key_display="space"),
         Binding("left", "scrub(-1)", "1 % back", id="replay.back", show=False),
         Binding("right", "scrub(1)", "1 % on", id="replay.on", show=False),
-        Binding("shift+left,comma,left_square_bracket", "scrub_task(-1)", "Task before", id="replay.task_back", show=False),
-        Binding("shift+right,full_stop,right_square_bracket", "scrub_task(1)", "Next task", id="replay.task_on", key_display="."),
+        Binding(
+            "shift+left,comma,left_square_bracket", "scrub_task(-1)", "Task before", id="replay.task_back", show=False
+        ),
+        Binding(
+            "shift+right,full_stop,right_square_bracket",
+            "scrub_task(1)",
+            "Next task",
+            id="replay.task_on",
+            key_display=".",
+        ),
         Binding("home", "scrub_to(0)", "Beginning", id="replay.home", show=False),
         Binding("end", "scrub_to(1)", "End", id="replay.end", show=False),
         Binding("plus,equals_sign", "speed(1)", "Faster", id="replay.faster", key_display="+"),

@@ -26,6 +26,4 @@ class TooSmall(ModalScreen[None]):
         from cllab.tui.app import SMALLEST
 
         width, height = self.app.size
-        self.query_one(Static).update(
-            f"needs {SMALLEST[0]}x{SMALLEST[1]}, now {width}x{height}; training goes on"
-        )
+        self.query_one(Static).update(f"needs {SMALLEST[0]}x{SMALLEST[1]}, now {width}x{height}; training goes on")

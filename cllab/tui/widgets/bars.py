@@ -18,10 +18,11 @@ def bar_rows(
     *,
     top: float,
     percent: bool,
+    tall: int = 1,
     palette: Palette,
     glyphs: Glyphs,
 ) -> list[list[Part]]:
-    """One row per name; a bar has the color of its group and is full at `top`."""
+    """One row per name; a bar has the color of its group, is full at `top` and takes `tall` lines."""
     if not names:
         return []
     n_groups = max([0, *groups]) + 1
@@ -43,4 +44,5 @@ def bar_rows(
                 (number.rjust(6), style(palette.text if value else palette.muted)),
             ]
         )
+        rows += [[]] * (tall - 1)
     return rows

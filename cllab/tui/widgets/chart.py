@@ -42,6 +42,7 @@ class Chart(Widget, can_focus=True):
 
     def __init__(self, *, title: str = "", id: str | None = None, classes: str | None = None) -> None:
         super().__init__(id=id, classes=classes)
+        self.set_class(self.can_focus, "pane")
         self.border_title = title
         self.title = title
         self._strips: list[Strip] | None = None

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
+from textual.binding import Binding, BindingType
 
 from cllab.events import MemoryUpdated
 from cllab.state import RunState
-from cllab.tui.theme import RGB, ink_on, style
-from cllab.tui.view import class_names, counts, memory_records, n_tasks
+from cllab.tui.theme import RGB, Palette, ink_on, mix, style
+from cllab.tui.view import class_names, counts, memory_records, n_tasks, task_of_class
 from cllab.tui.widgets.chart import Chart, Part, clip, message
 
 MOST_GROUPS = 12
@@ -18,9 +20,20 @@ MOST_GROUPS = 12
 
 
 def split_bar(
-    amounts: NDArray[np.int64], labels: Sequence[str], inks: Sequence[RGB], width: int, whole: int, empty: RGB, eighths: str
+    amounts: NDArray[np.int64],
+    labels: Sequence[str],
+    inks: Sequence[RGB],
+    width: int,
+    whole: int,
+    empty: RGB,
+    eighths: str,
+    *,
+    cut: bool = False,
 ) -> list[Part]:
-    """A bar of `width` cells for `whole`, divided by `amounts` to an eighth of a cell, labels inside where they fit."""
+    """A bar of `width` cells for `whole`, divided by `amounts` to an eighth of a cell.
+
+    Labels stand inside where they fit; with `cut`, their first letters where they do not.
+    """
     ends = np.round(np.cumsum(amounts) / max(1, whole) * width * 8).astype(int).clip(0, width * 8)
     parts: list[Part] = []
     cell, start = 0, 0
@@ -29,7 +42,8 @@ def split_bar(
         if end <= start:
             continue
         if whole_cells > 0:
-            label = labels[k] if len(labels[k]) <= whole_cells - 1 or len(labels[k]) == whole_cells == 1 else ""
+            fits = len(labels[k]) <= whole_cells - 1 or len(labels[k]) == whole_cells
+            label = labels[k] if fits else labels[k][: whole_cells - 1] if cut and whole_cells >= 4 else ""
             parts.append((label.center(whole_cells), style(ink_on(inks[k]), inks[k])))
             cell += whole_cells
         if end % 8 and cell < width:
@@ -43,13 +57,31 @@ def split_bar(
     return parts
 
 
+def class_inks(state: RunState, palette: Palette) -> list[RGB]:
+    """A color per class: a tint of its task's, or its own where tasks share the classes."""
+    owners = task_of_class(state)
+    if len(set(owners)) <= 1:
+        return [palette.of(i, len(owners)) for i in range(len(owners))]
+    members: dict[int, list[int]] = {}
+    for c, task in enumerate(owners):
+        members.setdefault(task, []).append(c)
+    inks = []
+    for c, task in enumerate(owners):
+        base = palette.of(task, max(1, n_tasks(state))) if task >= 0 else palette.muted
+        group = members[task]
+        share = group.index(c) / max(1, len(group) - 1) if len(group) > 1 else 0.0
+        inks.append(mix(base, palette.background, 0.45 * share))
+    return inks
+
+
 class Composition(Chart):
     """The memory over the tasks; `g` switches between classes and tasks of origin."""
 
     HELP = (
-        "One bar per moment (after each task), as long as the memory is full, divided by class or by task of origin (`g`). "
-        "The number is how many samples are stored; + entered and \u2212 left since the task before."
+        "One bar per moment (after each task), as long as the memory is full, divided by class or by task of origin "
+        "(g). The number is how many samples are stored; + entered and \u2212 left since the task before."
     )
+    BINDINGS: ClassVar[list[BindingType]] = [Binding("g", "screen.group", "By class/task", id="composition.group")]
     EMPTY = "the memory is reported when a task ends"
 
     def __init__(self, *, title: str = "memory", id: str | None = None) -> None:
@@ -83,26 +115,40 @@ class Composition(Chart):
         n = len(class_names(self.state)) if by_class else max(n_tasks(self.state), *(len(r.per_task) for r in records))
         n = min(n, 4000)
         names = class_names(self.state)[:n] if by_class else [f"T{i + 1}" for i in range(n)]
-        inks = [colors.of(i, n) for i in range(n)]
-        if not by_class and self.focus_task is not None:
-            inks = [c if i == self.focus_task else colors.dim(c) for i, c in enumerate(inks)]
-        legend = self._legend(names, inks, width) if n <= MOST_GROUPS and height >= 5 else []
+        inks = class_inks(self.state, colors)[:n] if by_class else [colors.of(i, n) for i in range(n)]
+        if self.focus_task is not None:
+            owners = task_of_class(self.state) if by_class else range(n)
+            inks = [c if t == self.focus_task else colors.dim(c) for c, t in zip(inks, owners, strict=False)]
+        legend = self._legend(names, inks, width) if n <= MOST_GROUPS and height >= 7 else []
         shown = records[-max(1, height - len(legend)) :]
         label = len(f"T{max(r.task for r in records) + 1}") + 1
         wide = width >= 40
         tail = 6 + (12 if wide else 0)
         room = max(4, width - label - tail)
         whole = max(max(r.capacity for r in records), max(sum(self._amounts(r, by_class, n)) for r in records), 1)
+        tall = max(1, min(3, (height - len(legend)) // max(len(shown), min(n_tasks(self.state), 12))))
         rows: list[list[Part]] = []
         for record in shown:
             amounts = self._amounts(record, by_class, n)
+            # first letters are a label only while they tell the classes apart
+            cut = by_class and len({name[:3] for name in names}) == n
+            # a few labels here and there would say less than none
+            fit = (amounts * room // whole > 2).sum() * 2 >= (amounts > 0).sum()
+            labels = names if fit else [""] * n
+            bar = split_bar(amounts, labels, inks, room, whole, colors.background, self.glyphs.eighths, cut=cut)
             row: list[Part] = [(f"T{record.task + 1}".ljust(label), style(colors.muted))]
-            row += split_bar(amounts, names, inks, room, whole, colors.background, self.glyphs.eighths)
+            row += bar
             row.append((f"{record.samples:>6}", style(colors.text, bold=record is records[-1])))
             if wide:
                 row.append((f"{self.glyphs.up}{record.added}".rjust(6), style(colors.gained)))
                 row.append((f"{self.glyphs.down}{record.evicted}".rjust(6), style(colors.lost)))
             rows.append(row)
+            if tall == 3:
+                plain = split_bar(amounts, [""] * n, inks, room, whole, colors.background, self.glyphs.eighths)
+                rows.append([(" " * label, style()), *plain])
+            if tall > 1:
+                rows.append([])
+        rows = rows[: height - len(legend)]
         rows += [[("", style())]] * max(0, height - len(rows) - len(legend))
         return rows + legend
 
@@ -111,12 +157,15 @@ class Composition(Chart):
         return counts(record.per_class if by_class else record.per_task, n)
 
     def _legend(self, names: Sequence[str], inks: Sequence[RGB], width: int) -> list[list[Part]]:
-        row: list[Part] = []
+        rows: list[list[Part]] = [[]]
         used = 0
         for name, ink in zip(names, inks, strict=True):
             text = name if len(name) <= 10 else clip(name, 10, self.glyphs)
             if used + len(text) + 3 > width:
-                break
-            row += [(self.glyphs.bar + " ", style(ink)), (text + " ", style(self.palette.muted))]
+                if len(rows) == 2:
+                    break
+                rows.append([])
+                used = 0
+            rows[-1] += [(self.glyphs.bar + " ", style(ink)), (text + " ", style(self.palette.muted))]
             used += len(text) + 3
-        return [row]
+        return rows

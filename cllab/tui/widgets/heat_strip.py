@@ -1,4 +1,4 @@
-"""A value per class: a bar each while they fit, one cell each for the hundred or thousand that no list can show at once."""
+"""A value per class: a bar each while they fit, one cell each for the hundreds that no list can show at once."""
 
 from __future__ import annotations
 
@@ -17,8 +17,8 @@ class HeatStrip(Chart):
     """A value per class: as a bar, or as height and color of a cell, and then the cursor names the class."""
 
     HELP = (
-        "One bar per class, in the color of its task; hollow means none. When they do not fit, one cell per class in the order "
-        "of the stream: the arrow keys move the cursor, the line below names its class."
+        "One bar per class, in the color of its task; hollow means none. When they do not fit, one cell per class in "
+        "the order of the stream: the arrow keys move the cursor, the line below names its class."
     )
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("left", "move(-1, 0)", "Class before", id="strip.left", show=False),
@@ -68,13 +68,23 @@ class HeatStrip(Chart):
             owners = list(self.owners) if len(self.owners) == n else list(range(n))
             self.border_subtitle = ""
             return bar_rows(
-                self.names, self.values, owners, width, top=self.top, percent=self.percent, palette=colors, glyphs=glyphs
+                self.names,
+                self.values,
+                owners,
+                width,
+                top=self.top,
+                percent=self.percent,
+                tall=min(2, height // n),
+                palette=colors,
+                glyphs=glyphs,
             )
         room = max(1, height - 1)
-        # as wide as fits, in whole groups of ten
-        cell = 2 if n * 2 <= (width // 20 * 20) * room else 1
-        across = max(1, width // cell)
-        across = across // 10 * 10 if across > 10 else across
+        # as large as fits, in whole groups of ten
+        for cell in (4, 3, 2, 1):
+            across = max(1, width // cell)
+            across = across // 10 * 10 if across > 10 else across
+            if across >= 10 and n <= across * room:
+                break
         self._across = across
         first = max(0, self.cursor // across - room + 1)
         rows: list[list[Part]] = []
@@ -94,7 +104,13 @@ class HeatStrip(Chart):
             return ""
         i = self.cursor
         value = float(self.values[i]) if i < len(self.values) else float("nan")
-        said = "not measured" if not np.isfinite(value) else f"{100 * value:.1f} %" if self.percent else f"{value:.0f} samples"
+        said = (
+            "not measured"
+            if not np.isfinite(value)
+            else f"{100 * value:.1f} %"
+            if self.percent
+            else f"{value:.0f} samples"
+        )
         owner = f", task {self.owners[i] + 1}" if i < len(self.owners) and self.owners[i] >= 0 else ""
         return f"{i} {self.names[i]}{owner}: {said}"
 

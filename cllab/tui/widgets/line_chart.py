@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from typing import ClassVar
+
 import numpy as np
+from textual.binding import Binding, BindingType
 from textual.message import Message
 
 from cllab.tui.theme import RGB, style
@@ -25,7 +28,12 @@ class LineChart(Chart):
         empty: what to say before there is a point.
     """
 
-    HELP = "One line per task; `f` looks at one task and dims the rest, dashed lines are task boundaries, `m` changes the marker."
+    HELP = (
+        "One line per task; f looks at one task and dims the rest, dashed lines are task boundaries, "
+        "m changes the marker."
+    )
+
+    BINDINGS: ClassVar[list[BindingType]] = [Binding("m", "screen.marker", "Marker", id="chart.marker")]
 
     class Focused(Message):
         """The label of a task was clicked; None for the mean."""
@@ -55,7 +63,9 @@ class LineChart(Chart):
         if self.curves is None or self.curves.y.ndim != 2:
             return []
         n = self.curves.y.shape[1]
-        chosen = range(n) if n <= MOST_LINES else sorted({round(i * (n - 1) / (MOST_LINES - 1)) for i in range(MOST_LINES)})
+        chosen = (
+            range(n) if n <= MOST_LINES else sorted({round(i * (n - 1) / (MOST_LINES - 1)) for i in range(MOST_LINES)})
+        )
         rest = [i for i in chosen if i != self.focus_task]
         return rest + ([self.focus_task] if self.focus_task is not None and 0 <= self.focus_task < n else [])
 
@@ -87,7 +97,7 @@ class LineChart(Chart):
         raster = draw_lines(
             lines, w, h, x_range=(0.0, curves.end), y_range=(0.0, 1.0), marker=marker, signs="".join(signs)
         )
-        bounds = [min(w - 1, int(b / curves.end * w)) for b in curves.bounds[1:-1]] if w >= 3 * n else []
+        bounds = [min(w - 1, int(b / curves.end * w)) for b in curves.bounds[1:-1]] if w >= 5 * n else []
         styles = [style(c, bold=t in (-1, self.focus_task)) for c, t in zip(inks, tasks, strict=True)]
         labels = self._labels(tasks, inks, raster.ends, h) if gutter else {}
         rows = []

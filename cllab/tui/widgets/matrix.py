@@ -17,11 +17,11 @@ class AccuracyMatrix(Chart):
     """Rows: after learning task i. Columns: accuracy on task j, the last one over all classes seen so far."""
 
     HELP = (
-        "Each row is a moment (after learning task i), each column a task: read down a column to see a task being forgotten. "
-        "The arrow keys move the cursor; the sentence below says what its cell means."
+        "Each row is a moment (after learning task i), each column a task: read down a column to see a task "
+        "being forgotten. The arrow keys move the cursor; the sentence below says what its cell means."
     )
     BINDINGS: ClassVar[list[BindingType]] = [
-        Binding("up,k", "move(-1, 0)", "Earlier", id="matrix.up", show=False),
+        Binding("up,k", "move(-1, 0)", "Read a cell", id="matrix.up", key_display="arrows"),
         Binding("down,j", "move(1, 0)", "Later", id="matrix.down", show=False),
         Binding("left,h", "move(0, -1)", "Task before", id="matrix.left", show=False),
         Binding("right", "move(0, 1)", "Next task", id="matrix.right", show=False),
@@ -34,7 +34,7 @@ class AccuracyMatrix(Chart):
         self.focus_task: int | None = None
         self._r: Floats = np.zeros((0, 0))
         self._seen: Floats = np.zeros(0)
-        self._layout = (0, 1, 1, 0, 0)  # label width, cell width, tasks a cell, first row, rows shown
+        self._geometry = (0, 1, 1, 0, 0, 1)  # label width, cell width, tasks a cell, first row, rows shown, lines a row
 
     def show(self, state: RunState, *, focus_task: int | None = None) -> None:
         """Draw the matrix of `state`."""
@@ -47,7 +47,7 @@ class AccuracyMatrix(Chart):
 
     @property
     def _done(self) -> int:
-        rows = np.flatnonzero(np.isfinite(self._r).any(axis=1)) if len(self._r) else []
+        rows = np.flatnonzero(np.isfinite(self._r).any(axis=1))
         return int(rows[-1]) + 1 if len(rows) else 0
 
     def _where(self) -> tuple[int, int]:
@@ -62,7 +62,7 @@ class AccuracyMatrix(Chart):
         if not len(self._r):
             return
         i, j = self._where()
-        k = self._layout[2]
+        k = self._geometry[2]
         self.cursor = (
             min(max(0, i + down * k), max(0, self._done - 1)),
             min(max(0, j + right * k), len(self._r) - 1),
@@ -74,34 +74,52 @@ class AccuracyMatrix(Chart):
         if not done:
             return message("the first row appears when the first task is learned", width, height, colors.muted)
         i, j = self._where()
-        said = matrix_sentence(self.state, i, j) if height >= 5 else ""
-        sentence = wrap(said, width)[: 2 if height >= 7 else 1] if said else []
+        sentence = self._sentence(i, j, width, 0 if height < 5 else 1 if height < 7 else 2 if height < 10 else 4)
         room = height - len(sentence) - 1
         label = len(f"T{n}") + 1
         cell, bins = 1, 1
-        for cell in (7, 6, 5, 4, 3, 2, 1):
-            if label + (n + 1) * cell + 1 <= width:
+        for cell in (11, 9, 7, 6, 5, 4, 3, 2, 1):
+            if label + n * cell + max(cell + 1, 4) <= width:
                 break
         else:
-            bins = -(-n // max(1, width - label - 3))
+            bins = -(-n // max(1, width - label - 4))
         numbers = cell >= 3
         if not numbers:
-            cell = 2 if bins == 1 and label + (n + 2) * 2 <= width else 1
+            cell = cell if bins == 1 else 1
         shown = max(1, min(room, -(-done // bins)))
         first = min(max(0, i // bins - shown + 1), max(0, -(-done // bins) - shown))
         if self.cursor is None:
             first = max(0, -(-done // bins) - shown)
-        self._layout = (label, cell, bins, first, shown)
+        # the height is planned for all tasks, so that rows do not shrink while the run goes on
+        tall = max(1, min(3 if cell >= 5 else 1, (room - 1) // max(1, -(-n // bins))))
+        self._geometry = (label, cell, bins, first, shown, tall)
         rows: list[list[Part]] = [self._head(n, label, cell, bins, numbers, width)]
         for y in range(first, first + shown):
-            rows.append(self._matrix_row(y, label, cell, bins, numbers, (i, j)))
-        rows += [[("", style())]] * (1 if room - shown >= 1 and sentence else 0)
+            row = self._matrix_row(y, label, cell, bins, numbers, (i, j))
+            blank: list[Part] = [(" " * len(text), ink) for text, ink in row]
+            rows += [row if k == (tall - 1) // 2 else blank for k in range(tall)]
+        rows += [[("", style())]] * (1 if room - shown * tall >= 1 and sentence else 0)
         return rows + [[(line, style(colors.text))] for line in sentence]
+
+    def _sentence(self, i: int, j: int, width: int, most: int) -> list[str]:
+        """The cell in words, without the class names where they do not fit."""
+        lines: list[str] = []
+        for classes in (True, False):
+            lines = wrap(matrix_sentence(self.state, i, j, classes=classes), width) if most else []
+            if len(lines) <= most:
+                break
+        return (
+            [*lines[: most - 1], clip(" ".join(lines[most - 1 :]), width, self.glyphs)] if len(lines) > most else lines
+        )
 
     def _head(self, n: int, label: int, cell: int, bins: int, numbers: bool, width: int) -> list[Part]:
         muted = style(self.palette.muted)
         if numbers and cell >= label:
-            return [(" " * label, muted), *((f"T{t + 1}".rjust(cell), muted) for t in range(n)), ("all".rjust(cell + 1), muted)]
+            return [
+                (" " * label, muted),
+                *((f"T{t + 1}".rjust(cell), muted) for t in range(n)),
+                ("all".rjust(cell + 1), muted),
+            ]
         note = f"T1{self.glyphs.arrow}T{n}" + (f", {bins} tasks a cell" if bins > 1 else "")
         return [(clip(" " * label + note, width, self.glyphs), muted)]
 
@@ -119,13 +137,16 @@ class AccuracyMatrix(Chart):
             row.append(self._cell(value, cell, numbers, marked=here and cursor[1] // bins == x, column=x * bins))
         value = self._seen[last] if last < len(self._seen) else float("nan")
         tail = f"{100 * value:.0f}" if cell < 5 else f"{100 * value:.1f}"
-        row.append(((tail if np.isfinite(value) else "").rjust(cell + 1 if cell > 2 else 4), style(colors.text, bold=True)))
+        row.append(
+            ((tail if np.isfinite(value) else "").rjust(cell + 1 if cell > 2 else 4), style(colors.text, bold=True))
+        )
         return row
 
     def _cell(self, value: float, cell: int, numbers: bool, *, marked: bool, column: int) -> Part:
         colors = self.palette
         if not np.isfinite(value):
             sign = self.glyphs.knob if marked else self.glyphs.dot if cell >= 3 else " "
+            # blank cells keep their plain background
             return sign.rjust(cell - (1 if cell > 1 else 0)).ljust(cell), style(colors.text if marked else colors.grid)
         back = colors.warmth(value)
         if self.focus_task is not None and column != self.focus_task:
@@ -133,17 +154,23 @@ class AccuracyMatrix(Chart):
         ink = ink_on(back)
         if not numbers:
             # without room for a number the level is a sign, so that the matrix reads without color
-            level = self.glyphs.levels[min(7, int(value * 8))] if cell > 1 or self.glyphs.ascii else " "
-            return (self.glyphs.knob if marked else level).ljust(cell, level), style(ink if marked else mix(back, ink, 0.35), back)
-        text = f"{100 * value:.1f}" if cell >= 5 else f"{min(99, round(100 * value)) if cell == 3 else round(100 * value)}"
+            level = self.glyphs.levels[min(7, int(value * 8))]
+            return (self.glyphs.knob if marked else level).ljust(cell, level), style(
+                ink if marked else mix(back, ink, 0.35), back
+            )
+        text = (
+            f"{100 * value:.1f}" if cell >= 5 else f"{min(99, round(100 * value)) if cell == 3 else round(100 * value)}"
+        )
+        if len(text) >= cell and value >= 0.9995:
+            text = "100"
         if marked:
             text = f"[{text}]" if cell >= len(text) + 2 else text
         return text.rjust(cell), style(ink, back, bold=marked)
 
     def on_click(self, event: object) -> None:
         """Move the cursor to the cell that was clicked."""
-        label, cell, bins, first, shown = self._layout
+        label, cell, bins, first, shown, tall = self._geometry
         x, y = getattr(event, "x", 0) - 2 - label, getattr(event, "y", 0) - 2
-        if x >= 0 and 0 <= y < shown and x // cell * bins < len(self._r):
-            self.cursor = ((first + y) * bins, x // cell * bins)
+        if x >= 0 and 0 <= y < shown * tall and x // cell * bins < len(self._r):
+            self.cursor = ((first + y // tall) * bins, x // cell * bins)
             self.invalidate()

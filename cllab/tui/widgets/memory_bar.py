@@ -41,14 +41,26 @@ class MemoryBar(Chart, can_focus=False):
         first = min(max(0, self.index - fit // 2), max(0, len(names) - fit))
         for i in range(first, min(len(names), first + fit)):
             here = i == self.index
-            row.append((f"[{names[i]}]" if here else f" {names[i]} ", style(colors.focus if here else colors.muted, bold=here)))
+            row.append(
+                (f"[{names[i]}]" if here else f" {names[i]} ", style(colors.focus if here else colors.muted, bold=here))
+            )
         row.append((f" {glyphs.right}", style(colors.muted)))
         rest = n_tasks(self.state) - len(names)
         if rest > 0 and fit > len(names) + 3:
             row.append((f"  {rest} to come", style(colors.muted)))
         whole = f" of {record.capacity}" if record.capacity else ""
         kinds = ", ".join(f"{k} {size(n)}" for k, n in record.bytes.items()) if width >= 90 else ""
-        parts = [record.policy, f"{record.samples}{whole} samples", size(sum(record.bytes.values())) + (f" ({kinds})" if kinds else "")]
+        parts = [
+            record.policy,
+            f"{record.samples}{whole} samples",
+            size(sum(record.bytes.values())) + (f" ({kinds})" if kinds else ""),
+        ]
         what = glyphs.sep.join(p for p in parts if p)
         moved = f"{glyphs.up}{record.added} entered  {glyphs.down}{record.evicted} left"
-        return [row, [(clip(what, max(0, width - len(moved) - 1), glyphs) + " ", style(colors.text)), (moved, style(colors.muted))]]
+        return [
+            row,
+            [
+                (clip(what, max(0, width - len(moved) - 1), glyphs) + " ", style(colors.text)),
+                (moved, style(colors.muted)),
+            ],
+        ]

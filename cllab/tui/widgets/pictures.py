@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 from numpy.typing import NDArray
 
 from cllab.tui.glyphs import Glyphs
-from cllab.tui.theme import RGB, mix, style
+from cllab.tui.theme import RGB, scale, style
 from cllab.tui.widgets.chart import Part
 
 Picture = NDArray[np.uint8]
@@ -69,9 +71,8 @@ def half_cells(picture: Picture, glyphs: Glyphs, *, toward: RGB | None = None, s
     return rows
 
 
-def _rgb(values: object) -> RGB:
-    r, g, b = values  # type: ignore[misc]
-    return int(r), int(g), int(b)
+def _rgb(values: Sequence[int] | NDArray[np.int64]) -> RGB:
+    return int(values[0]), int(values[1]), int(values[2])
 
 
 def _cells(pair: tuple[list[int], list[int]], count: int, glyphs: Glyphs) -> Part:
@@ -91,6 +92,6 @@ def heat_picture(values: NDArray[np.generic], heat: tuple[RGB, ...]) -> Picture:
     padded[: flat.size] = flat
     span = float(np.ptp(padded)) or 1.0
     share = (padded - padded.min()) / span
-    table = np.array([mix(heat[min(int(s), len(heat) - 2)], heat[min(int(s), len(heat) - 2) + 1], s % 1 if s < len(heat) - 1 else 1.0)
-                      for s in np.linspace(0, len(heat) - 1, 64)], np.uint8)
-    return table[(share * 63).astype(int)].reshape(side, side, 3)
+    table: Picture = np.array([scale(heat, s) for s in np.linspace(0, 1, 64)], np.uint8)
+    picture: Picture = table[(share * 63).astype(int)].reshape(side, side, 3)
+    return picture

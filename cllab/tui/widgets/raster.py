@@ -5,6 +5,7 @@ A cell has one color; where lines cross, the later series wins.
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -69,7 +70,7 @@ def draw_lines(
         at = np.clip((x - x_range[0]) / span, 0, 1) * (dots_w - 1)
         level = (y_range[1] - y) / max(y_range[1] - y_range[0], 1e-12) * (dots_h - 1)
         level = np.clip(np.round(level), 0, dots_h - 1)
-        first, last = int(round(at[0])), int(round(at[-1]))
+        first, last = round(at[0]), round(at[-1])
         if last <= first:
             col = np.full(len(level), first)
             row = level.astype(np.int64)
@@ -108,4 +109,4 @@ def runs(text: NDArray[np.uint32], owner: NDArray[np.int32]) -> list[tuple[str, 
         return []
     whole = text.astype("<u4").tobytes().decode("utf-32-le")
     cuts = [0, *(np.flatnonzero(np.diff(owner)) + 1).tolist(), len(owner)]
-    return [(whole[a:b], int(owner[a])) for a, b in zip(cuts, cuts[1:], strict=False)]
+    return [(whole[a:b], int(owner[a])) for a, b in itertools.pairwise(cuts)]

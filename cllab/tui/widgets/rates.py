@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 from collections.abc import Sequence
 
@@ -11,16 +12,17 @@ from cllab.state import RunState
 from cllab.tui.theme import RGB, style
 from cllab.tui.view import losses, rates, short, size
 from cllab.tui.widgets.chart import Chart, Part, clip, message
+from cllab.tui.widgets.raster import draw_lines
 
 
 def levels(values: Sequence[float], width: int, signs: str, *, low: float | None = None) -> str:
-    """The newest values as `width` vertical bars: means of equal parts when there are more, blanks where there are none."""
+    """The newest values as `width` vertical bars: means of equal parts when there are more."""
     v = np.asarray(values, float)
     if width <= 0 or not len(v):
         return " " * max(0, width)
     if len(v) > width:
         edges = np.linspace(0, len(v), width + 1).astype(int)
-        v = np.array([_mean(v[a:b]) for a, b in zip(edges, edges[1:], strict=False)])
+        v = np.array([_mean(v[a:b]) for a, b in itertools.pairwise(edges)])
     known = v[np.isfinite(v)]
     if not len(known):
         return " " * width
@@ -28,7 +30,8 @@ def levels(values: Sequence[float], width: int, signs: str, *, low: float | None
     span = float(known.max()) - bottom
     top = len(signs) - 1
     text = "".join(
-        " " if not math.isfinite(x) else signs[round((x - bottom) / span * top) if span > 1e-12 else top // 2] for x in v
+        " " if not math.isfinite(x) else signs[round((x - bottom) / span * top) if span > 1e-12 else top // 2]
+        for x in v
     )
     return text.rjust(width)
 
@@ -59,7 +62,7 @@ class Rates(Chart):
             return message("numbers appear with the first step", width, height, colors.muted)
         terms = losses(self.state)
         speed, memory = rates(self.state)
-        name_width = min(12, max([5, *(len(n) for n in terms)]))
+        name_width = min(14, max([5, *(len(n) for n in terms)]))
         value_width = 8
         room = max(4, width - name_width - value_width - 1)
         last = self.state.steps[-1]
@@ -77,14 +80,43 @@ class Rates(Chart):
             # the terms make way before what everyone needs
             keep = max(1, height - 3)
             table = table[:keep] + table[-3:][: height - keep]
+        tall = max(1, min(4, height // len(table)))
         rows: list[list[Part]] = []
         for name, value, past, ink in table:
-            base = 0.0 if name in ("img/s", "device", "lr") else None
-            rows.append(
-                [
-                    (clip(name, name_width, self.glyphs), style(colors.muted)),
-                    (value.rjust(value_width), style(colors.text, bold=True)),
-                    (" " + levels(past, room, self.glyphs.levels, low=base), style(ink)),
-                ]
-            )
+            picture = self._past(past, room, tall, is_loss=name not in ("img/s", "device", "lr"))
+            for y in range(tall):
+                label = (
+                    (clip(name, name_width, self.glyphs), value.rjust(value_width))
+                    if y == (tall - 1) // 2
+                    else ("", "")
+                )
+                rows.append(
+                    [
+                        (label[0].ljust(name_width), style(colors.muted)),
+                        (label[1].rjust(value_width), style(colors.text, bold=True)),
+                        (" " + picture[y], style(ink)),
+                    ]
+                )
         return rows
+
+    def _past(self, past: Sequence[float], width: int, height: int, *, is_loss: bool) -> list[str]:
+        """The recent past as bars, or as a line where there are several rows; rates begin at zero."""
+        if self.glyphs.ascii or (height == 1 and is_loss):
+            return [" " * width] * (height - 1) + [
+                levels(past, width, self.glyphs.levels, low=None if is_loss else 0.0)
+            ]
+        y = np.asarray(past, float)
+        known = y[np.isfinite(y)]
+        if not len(known):
+            return [" " * width] * height
+        low, high = (float(known.min()), float(known.max())) if is_loss else (0.0, float(known.max()) * 1.1)
+        pad = 0.05 * (high - low) or 1.0
+        x = np.arange(len(y), dtype=float)
+        raster = draw_lines(
+            [(x, y)],
+            width,
+            height,
+            x_range=(0.0, max(1.0, len(y) - 1.0)),
+            y_range=(low - pad * is_loss, high + pad * is_loss),
+        )
+        return ["".join(map(chr, row)) for row in raster.text.tolist()]

@@ -28,10 +28,11 @@ class RunHeader(Chart, can_focus=False):
         self.state = RunState()
         self.wish = ""
         self.name_text = ""
+        self.waited = 0.0
 
-    def show(self, state: RunState, *, name: str = "", wish: str = "") -> None:
-        """Draw `state`; `wish` is what was asked for and has not happened yet."""
-        self.state, self.wish, self.name_text = state, wish, name
+    def show(self, state: RunState, *, name: str = "", wish: str = "", waited: float = 0.0) -> None:
+        """Draw `state`; `wish` is what was asked for and has not happened yet, `waited` the seconds of watching."""
+        self.state, self.wish, self.name_text, self.waited = state, wish, name, waited
         self.invalidate()
 
     def draw(self, width: int, height: int) -> list[list[Part]]:
@@ -69,8 +70,8 @@ class RunHeader(Chart, can_focus=False):
         if state.reason and state.status in ("failed", "lost", "stopped"):
             return [(clip(state.reason, width, glyphs), style(colors.lost, bold=True))]
         if state.started is None:
-            seconds = f" {clock(state.last_t - state.first_t)}" if state.first_t else ""
-            return [(clip(f"the training process is starting{seconds}", width, glyphs), style(colors.muted))]
+            said = f"the training process is starting {clock(self.waited)}"
+            return [(clip(said, width, glyphs), style(colors.muted))]
         n = n_tasks(state)
         task = min(n, max(0, state.task) + 1)
         phase = state.phase if not state.is_over else ""
@@ -78,15 +79,12 @@ class RunHeader(Chart, can_focus=False):
             phase += f" {state.phase_step}/{state.phase_steps}"
         tail = f" {100 * state.fraction:3.0f} %  " + (phase if width >= 60 else "")
         head = f"task {task}/{n} "
-        room = max(8, width - len(head) - (34 if width >= 60 else len(tail)))
-        done = state.fraction * room
-        whole = int(done)
-        rest = glyphs.eighths[int((done - whole) * 8)] if whole < room else ""
-        rest = rest if rest.strip() else ""
-        bar = glyphs.bar * whole + rest
+        # the bar keeps its length while phases change their names
+        room = max(8, width - len(head) - (30 if width >= 60 and not state.is_over else len(tail)))
+        bar = glyphs.done * round(state.fraction * room)
         return [
             (head, style(colors.text)),
-            (bar, style(colors.gained)),
+            (bar, style(colors.gained, bold=True)),
             (glyphs.rest * (room - len(bar)), style(colors.grid)),
             (clip(tail, width - len(head) - room, glyphs), style(colors.muted)),
         ]

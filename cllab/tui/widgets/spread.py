@@ -14,7 +14,10 @@ from cllab.tui.widgets.chart import Chart, Part, clip, message
 class Spread(Chart):
     """Age and score of what is stored, and the bytes by kind."""
 
-    HELP = "How long ago the samples entered (in steps) and the score of the policy, as histograms from lowest to highest; bytes by kind."
+    HELP = (
+        "How long ago the samples entered (in steps) and the score of the policy, as histograms; the three numbers are "
+        "the lowest, the median and the highest. Below, bytes by kind."
+    )
 
     def __init__(self, *, title: str, empty: str, id: str | None = None) -> None:
         super().__init__(title=title, id=id)
@@ -41,9 +44,12 @@ class Spread(Chart):
             top = counted.max()
             signs = glyphs.levels
             bars = "".join(" " if c == 0 else signs[min(len(signs) - 1, int(c / top * len(signs)))] for c in counted)
-            middle = f"{name}: median {short(float(np.median(values)))}"
-            ends = f"{short(low)}{glyphs.hline * 2}{short(high)}"
-            out.append([(clip(middle, width - len(ends) - 1, glyphs) + " ", style(colors.text)), (ends, style(colors.muted))])
+            ends = f" {glyphs.hline} ".join(
+                f"{v:.2g}" if abs(v) < 100 else short(v) for v in (low, float(np.median(values)), high)
+            )
+            out.append(
+                [(clip(name, width - len(ends) - 1, glyphs) + " ", style(colors.text)), (ends, style(colors.muted))]
+            )
             out.append([(bars[:width], style(colors.gained))])
         out += [[(clip(note, width, glyphs), style(colors.muted))] for note in self.notes]
         return out or message(self.empty, width, height, colors.muted)

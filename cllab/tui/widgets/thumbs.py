@@ -13,9 +13,10 @@ from textual.message import Message
 from cllab.runs import Run
 from cllab.state import RunState
 from cllab.tui.snapshots import Snapshot, changes, load
-from cllab.tui.theme import RGB, style
+from cllab.tui.theme import RGB, mix, style
 from cllab.tui.view import class_names
 from cllab.tui.widgets.chart import Chart, Part, clip, message
+from cllab.tui.widgets.composition import class_inks
 from cllab.tui.widgets.pictures import Picture, half_cells, resize
 
 SIZES = (8, 12, 16, 24, 32)
@@ -53,8 +54,8 @@ class ThumbGrid(Chart):
     """Pictures in sections; the selection moves over all of them."""
 
     HELP = (
-        "Stored samples in groups. `,` and `.` or a click select one, up and down move by a row, enter enlarges it; "
-        "+ entered and \u2212 left since the task before."
+        "Stored samples in groups. Comma and full stop or a click select one, up and down move by a row, enter "
+        "enlarges it; + entered and \u2212 left since the task before."
     )
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("comma,shift+left,h", "pick(-1)", "Picture before", id="thumbs.previous", show=False),
@@ -75,6 +76,8 @@ class ThumbGrid(Chart):
 
     class Enlarged(Selected):
         """The selected sample is to be seen large."""
+
+    always_selected = True
 
     def __init__(self, *, title: str, empty: str, id: str | None = None) -> None:
         super().__init__(title=title, id=id)
@@ -177,22 +180,25 @@ class ThumbGrid(Chart):
             self._cache[key] = self._picture(item, w)
         sign = {"new": glyphs.up, "left": glyphs.down}.get(item.mark, "")
         ink = {"new": colors.gained, "left": colors.lost}.get(item.mark, item.color)
-        text = clip(f"{sign}{item.caption}" if w >= 6 else sign or item.caption[:1], w, glyphs)
-        if selected:
+        text = f"{sign}{item.caption}" if w >= 6 else sign or item.caption[:1]
+        if selected and (self.always_selected or self.has_focus):
             # a mark beside the color, for those who do not see it
-            text = clip(f"{glyphs.right}{text}", w, glyphs)
-            caption: Part = (text, style(colors.background, colors.focus, bold=True))
+            caption: Part = (clip(glyphs.right + text, w, glyphs), style(colors.background, colors.focus, bold=True))
         else:
-            caption = (text, style(ink, strike=item.mark == "left"))
+            caption = (clip(text, w, glyphs), style(ink, strike=item.mark == "left"))
         return [*self._cache[key], [caption]]
 
     def _picture(self, item: Item, w: int) -> list[list[Part]]:
         rows = (w + 1) // 2
         if item.picture is None:
-            glyphs, ink = self.glyphs, style(self.palette.grid)
-            edge = glyphs.hline * w
-            middle = [(f"{glyphs.vline}{'':{w - 2}}{glyphs.vline}", ink)]
-            return [[(edge, ink)], *([middle] * (rows - 2)), [(edge, ink)]] if rows >= 2 else [[(edge, ink)]]
+            said = [
+                (
+                    ("no picture" if w >= 10 else self.glyphs.dot).center(w),
+                    style(self.palette.muted, mix(self.palette.grid, self.palette.background, 0.6)),
+                )
+            ]
+            blank = [(" " * w, said[0][1])]
+            return [said if y == rows // 2 else blank for y in range(rows)]
         small = resize(item.picture, rows * 2, w)
         return half_cells(small, self.glyphs, toward=self.palette.background if item.mark == "left" else None)
 
@@ -247,13 +253,23 @@ class ThumbGrid(Chart):
             seen[s] = start
             start += len(section.items)
         for line, s, i in self._plan(width)[:-1]:
-            if i >= 0 and seen[s] + i <= self.selected < min(seen[s] + i + across, seen[s] + len(self.sections[s].items)):
+            if i >= 0 and seen[s] + i <= self.selected < min(
+                seen[s] + i + across, seen[s] + len(self.sections[s].items)
+            ):
                 head = line - (1 if i == 0 and self.sections[s].title else 0)
                 if head < self.top:
                     self.top = head
                 elif line + self._step[1] > self.top + height:
                     self.top = line + self._step[1] - height
                 return
+
+    def on_focus(self) -> None:
+        """Show the selection."""
+        self.invalidate()
+
+    def on_blur(self) -> None:
+        """Hide the selection where it says nothing."""
+        self.invalidate()
 
     def on_mouse_scroll_down(self) -> None:
         """Scroll by a picture."""
@@ -281,6 +297,8 @@ class RecentThumbs(ThumbGrid):
 
     HELP = "Samples that entered the memory with the newest snapshot; the Memory screen (3) has all of them."
 
+    always_selected = False
+
     def __init__(self, *, title: str = "new in memory", id: str | None = None) -> None:
         super().__init__(title=title, empty="pictures appear when the memory is first reported", id=id)
         self._shown: tuple[str, str] | None = None
@@ -297,9 +315,12 @@ class RecentThumbs(ThumbGrid):
             return
         now = load(run.memory_folder / named[-1])
         before = load(run.memory_folder / named[-2]) if len(named) > 1 else None
-        self.show(self._sections(now, before, class_names(state)), keep=False)
+        inks = class_inks(state, self.palette)
+        self.show(self._sections(now, before, class_names(state), inks), keep=False)
 
-    def _sections(self, now: Snapshot | None, before: Snapshot | None, names: Sequence[str]) -> list[Section]:
+    def _sections(
+        self, now: Snapshot | None, before: Snapshot | None, names: Sequence[str], inks: Sequence[RGB]
+    ) -> list[Section]:
         if now is None or not len(now.thumbs):
             return []
         fresh, _ = changes(now, before)
@@ -311,9 +332,12 @@ class RecentThumbs(ThumbGrid):
             label = int(now.labels[i])
             seen[label] = seen.get(label, 0) + 1
             rank.append((seen[label], label, int(i)))
-        n = max(1, len(names))
+
+        def ink(c: int) -> RGB:
+            return inks[c] if 0 <= c < len(inks) else self.palette.muted
+
         items = [
-            Item(int(now.ids[i]), now.thumbs[now.pictures[i]], names[c] if 0 <= c < len(names) else str(c), "", self.palette.of(c, n))
+            Item(int(now.ids[i]), now.thumbs[now.pictures[i]], names[c] if 0 <= c < len(names) else str(c), "", ink(c))
             for _, c, i in sorted(rank)[:200]
         ]
         return [Section("", items)]

@@ -1,0 +1,108 @@
+"""cllab data: where a dataset is, and fetching it."""
+
+from __future__ import annotations
+
+import json
+import sys
+import time
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from cllab.cli.options import Json
+from cllab.errors import EXIT_DATA, EXIT_DONE, UsageError
+
+if TYPE_CHECKING:
+    from cllab.data.info import DataStatus
+
+
+def data(
+    name: Annotated[
+        str | None, typer.Argument(metavar="NAME", help="A dataset; every one when left out.", show_default=False)
+    ] = None,
+    download: Annotated[bool, typer.Option("--download", help="Fetch it and decode it, unless it is there.")] = False,
+    root: Annotated[
+        str | None,
+        typer.Option("--root", metavar="DIR", help="The data folder; else $CLLAB_DATA.", show_default=False),
+    ] = None,
+    as_json: Json = False,
+) -> None:
+    """Show where a dataset is, or fetch it."""
+    from cllab.data import where
+
+    if name is None:
+        if download:
+            raise UsageError("data --download: name the dataset to fetch")
+        _show([where.dataset_status(n, root, scan=False) for n in where.names()], root, as_json)
+        return
+    status = where.dataset_status(name, root)
+    if download and not (status.found and status.cached is not False):
+        # fetching opens the dataset, which also decodes it: the first run does not wait for that
+        where.source(name).open(None, root, download=True, progress=_Progress())
+        status = where.dataset_status(name, root)
+    _show([status], root, as_json)
+    raise typer.Exit(EXIT_DONE if status.found else EXIT_DATA)
+
+
+def _show(found: list[DataStatus], root: str | None, as_json: bool) -> None:
+    from cllab.output import Paper, table
+
+    if as_json:
+        rows = [_plain(status) for status in found]
+        print(json.dumps(rows[0] if len(rows) == 1 else rows))
+        return
+    paper = Paper.of(sys.stdout)
+    if len(found) == 1:
+        print(_one(found[0]))
+        return
+    from cllab.data.where import data_root
+
+    cells = [[s.name, "yes" if s.found else "no", str(s.path or s.kind or s.problem)] for s in found]
+    print(table(["dataset", "here", "where"], cells, paper=paper))
+    print(f"\ndata folder: {data_root(root)}")
+
+
+def _one(status: DataStatus) -> str:
+    from cllab.output import size, table
+
+    rows = [["dataset", status.name], ["here", "yes" if status.found else f"no: {status.problem}"]]
+    if status.kind:
+        rows.append(["kind", status.kind])
+    if status.path:
+        rows.append(["folder", str(status.path)])
+    if status.bytes is not None:
+        rows.append(["size", size(status.bytes)])
+    if status.cached is not None:
+        rows.append(["decoded", "yes" if status.cached else "at the first run"])
+    if not status.found:
+        rows += [["looked for" if i == 0 else "", place] for i, place in enumerate(status.where)]
+        from cllab.catalog import load
+
+        n_bytes = load().get("dataset", status.name).facts.get("download_bytes")
+        if n_bytes:
+            rows.append(["to fetch", f"cllab data {status.name} --download ({size(n_bytes)})"])
+    return table((), rows)
+
+
+def _plain(status: DataStatus) -> dict[str, Any]:
+    return {**vars(status), "path": str(status.path) if status.path else None, "where": list(status.where)}
+
+
+class _Progress:
+    """Progress on stderr: one line repainted on a terminal, a line every tenth elsewhere."""
+
+    def __init__(self) -> None:
+        self._told = ("", -1)
+        self._painted = 0.0
+
+    def __call__(self, what: str, done: int, total: int) -> None:
+        part = 100 * done // total if total else 0
+        if sys.stderr.isatty():
+            now = time.monotonic()
+            if now - self._painted >= 0.1 or done >= total:
+                self._painted = now
+                end = "\n" if total and done >= total else ""
+                print(f"\r{what}  {part:3d} %\x1b[K", end=end, file=sys.stderr, flush=True)
+        elif (what, part // 10) != self._told:
+            self._told = (what, part // 10)
+            print(f"{what}  {part} %", file=sys.stderr, flush=True)

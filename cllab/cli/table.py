@@ -1,0 +1,150 @@
+"""cllab table, check-claims: many runs at once, to fill a table or to hold presets to what they claim."""
+
+from __future__ import annotations
+
+import json
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from cllab.cli.options import Json, Quiet, Runs
+from cllab.errors import EXIT_DONE, EXIT_FAILED, CllabError, DataError, UsageError
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from cllab.config import RunConfig
+    from cllab.plan import Done
+    from cllab.runs import RunStore
+
+
+def table(
+    plan: Annotated[
+        str, typer.Argument(metavar="PLAN", help="A plan file, or the name of a shipped one.", show_default=False)
+    ],
+    out: Annotated[
+        str | None, typer.Option("--out", metavar="FILE", help="Write the Markdown there.", show_default=False)
+    ] = None,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Only say what would be run.")] = False,
+    runs: Runs = None,
+    quiet: Quiet = False,
+) -> None:
+    """Fill a table of experiments; prints Markdown."""
+    from cllab import outcome
+    from cllab import plan as plans
+    from cllab.output import narrate
+    from cllab.runs import RunStore, write_atomically
+
+    wanted = plans.load(plan)
+    cells = list(wanted.cells())
+    store = RunStore(runs)
+    done = plans.Done(outcome.finished(store))
+    missing = plans.missing(cells, done)
+    if not quiet or dry_run:
+        total = sum(len(cell.configs) for cell in cells)
+        narrate(f"{wanted.title}: {total} runs, {len(missing)} of them to be run")
+    if dry_run:
+        for config in missing:
+            print(f"{config.name} seed {config.seed} {config.signature}")
+        return
+    code = _run_missing(missing, store, done, quiet)
+    text = plans.markdown(wanted, cells, done)
+    if out is None:
+        print(text, end="")
+    else:
+        write_atomically(Path(out).expanduser(), text)
+        print(out)
+    raise typer.Exit(code)
+
+
+def _run_missing(missing: Sequence[RunConfig], store: RunStore, done: Done, quiet: bool) -> int:
+    """Run them one after another; the first exit code that is not 0. Ends early only when asked to."""
+    from cllab import outcome
+    from cllab.cli.run import check_all, train_here
+    from cllab.output import narrate
+
+    code = EXIT_DONE
+    checked: set[str] = set()
+    for number, config in enumerate(missing, 1):
+        if not quiet:
+            narrate(f"\nrun {number} of {len(missing)}")
+        if config.signature not in checked:
+            check_all([config], quiet=quiet)
+            checked.add(config.signature)
+        run, ended = train_here(config, store, quiet=quiet)
+        code = code or ended
+        if ended == EXIT_DONE:
+            done.add(outcome.read(run))
+        elif ended != EXIT_FAILED:
+            break
+    return code
+
+
+def check_claims(
+    preset: Annotated[
+        str, typer.Argument(metavar="PRESET", help="A preset, or 'all' shipped ones.", show_default=False)
+    ],
+    reuse: Annotated[bool, typer.Option("--reuse", help="Take finished runs of the runs folder.")] = False,
+    as_json: Json = False,
+    runs: Runs = None,
+    quiet: Quiet = False,
+) -> None:
+    """Run what presets claim in [[expect]] and compare."""
+    from cllab import claims, outcome, presets
+    from cllab.output import Paper, narrate
+    from cllab.plan import Done
+    from cllab.runs import RunStore
+
+    names = presets.names() if preset == "all" else [preset]
+    loaded = [presets.load(name) for name in names]
+    claiming = [p for p in loaded if p.expect]
+    if not claiming:
+        raise UsageError(f"preset '{preset}' claims nothing: it has no [[expect]]")
+    store = RunStore(runs)
+    done = Done(outcome.finished(store)) if reuse else Done()
+    verdicts = []
+    code = EXIT_DONE
+    paper = Paper.of(sys.stdout)
+    for one in claiming:
+        for expectation in one.expect:
+            configs = claims.configurations(one, expectation)
+            try:
+                code = code or _run_missing([c for c in configs if done.get(c) is None], store, done, quiet)
+            except DataError as error:
+                if preset != "all":
+                    raise
+                narrate(f"passed over: {one.name}: {error}")
+                continue
+            if code not in (EXIT_DONE, EXIT_FAILED):
+                raise typer.Exit(code)
+            found = {c.seed: o for c in configs if (o := done.get(c)) is not None}
+            verdict = claims.judge(one, expectation, found)
+            verdicts.append(verdict)
+            if not as_json:
+                print(verdict.text(paper), flush=True)
+    if as_json:
+        print(json.dumps([_plain(v) for v in verdicts]))
+    failed = sum(not v.holds for v in verdicts)
+    if failed:
+        raise CllabError(f"{failed} of {len(verdicts)} claims do not hold")
+    raise typer.Exit(code)
+
+
+def _plain(verdict: object) -> dict[str, object]:
+    from cllab.claims import Verdict
+
+    assert isinstance(verdict, Verdict)
+    e, found = verdict.expectation, verdict.found
+    return {
+        "preset": verdict.preset,
+        "metric": e.metric,
+        "holds": verdict.holds,
+        "value": e.value,
+        "tolerance": e.tolerance,
+        "seeds": list(e.seeds),
+        "mean": found.mean if found else None,
+        "deviation": found.deviation if found else None,
+        "n": found.n if found else 0,
+    }

@@ -1,0 +1,160 @@
+"""Runs as files for other programs: CSV, Rainbow Memory's NPY, JSON, TensorBoard; pictures are in `drawing`."""
+
+from __future__ import annotations
+
+import csv
+import io
+import math
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from cllab import events as ev
+from cllab.errors import UsageError
+from cllab.outcome import Outcome
+from cllab.runs import Run
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+_TRANSFORMS = {"autoaugment": "autoaug", "randaugment": "randaug"}
+"""Names that Rainbow Memory's file names have for augmentations; the others are the same."""
+
+
+def data(outcome: Outcome) -> dict[str, Any]:
+    """A run as `result.json` holds it, also one that has none yet."""
+    n = outcome.n_tasks
+    rows = [list(row) for row in outcome.matrix]
+    rows += [[None] * n for _ in range(n - len(rows))]
+    plain: dict[str, Any] = ev.plain(
+        {
+            "name": outcome.name,
+            "status": outcome.status,
+            "reason": outcome.reason,
+            "seed": outcome.seed,
+            "signature": outcome.signature,
+            "config": outcome.config,
+            "accuracy_matrix": rows,
+            "seen_accuracy": outcome.seen,
+            "metrics": outcome.metrics,
+            "per_class_accuracy": outcome.per_class,
+            "class_names": outcome.class_names,
+            "stream": outcome.stream,
+            "seconds": outcome.seconds,
+            "memory": outcome.memory,
+            "device": outcome.device,
+            "steps": outcome.steps,
+            "versions": outcome.versions,
+        }
+    )
+    return plain
+
+
+def csv_tables(outcome: Outcome) -> dict[str, str]:
+    """CSV texts by name: the accuracy matrix (""), "per-class" and, of an online run that was watched, "stream"."""
+    n = outcome.n_tasks
+    head = ["after_task", *(f"task_{j + 1}" for j in range(n)), "seen"]
+    rows = [
+        [i + 1, *row, outcome.seen[i] if i < len(outcome.seen) else None] for i, row in enumerate(outcome.matrix)
+    ]
+    tables = {"": _csv(head, rows)}
+    if outcome.per_class:
+        names = outcome.class_names or tuple(map(str, range(len(outcome.per_class))))
+        listed = [[k, name, v] for k, (name, v) in enumerate(zip(names, outcome.per_class, strict=False))]
+        tables["per-class"] = _csv(["label", "class", "accuracy"], listed)
+    if outcome.stream:
+        tables["stream"] = _csv(["samples", "accuracy"], [list(point) for point in outcome.stream])
+    return tables
+
+
+def _csv(head: list[str], rows: list[list[Any]]) -> str:
+    text = io.StringIO()
+    writer = csv.writer(text, lineterminator="\n")
+    writer.writerow(head)
+    writer.writerows([["" if v is None else v for v in row] for row in rows])
+    return text.getvalue()
+
+
+def npy_name(outcome: Outcome) -> str:
+    """What Rainbow Memory calls the file: `<mode>_<policy>_<stream>_msz<K>_rnd<seed>[_<transform>...].npy`."""
+    stream = outcome.value("scenario.stream") or "offline"
+    augment = outcome.value("train.augment") or ()
+    parts = [
+        outcome.name_of("method"),
+        outcome.name_of("memory"),
+        str(stream),
+        f"msz{outcome.value('memory.capacity') or 0}",
+        f"rnd{outcome.seed}",
+        *(_TRANSFORMS.get(name, name) for name in augment),
+    ]
+    return "_".join(parts) + ".npy"
+
+
+def npy_array(outcome: Outcome) -> NDArray[np.float64]:
+    """What Rainbow Memory writes: (E,) accuracies over the classes seen so far, one per task."""
+    import numpy as np
+
+    return np.array([math.nan if v is None else v for v in outcome.seen], dtype=np.float64)
+
+
+def npy_bytes(outcome: Outcome) -> bytes:
+    """The array as a .npy file."""
+    import numpy as np
+
+    out = io.BytesIO()
+    np.save(out, npy_array(outcome))
+    return out.getvalue()
+
+
+def tensorboard(run: Run, folder: Path) -> int:
+    """Write the run's records as TensorBoard scalars; returns how many. Needs no torch.
+
+    Raises:
+        UsageError: without the extra `tensorboard`.
+    """
+    try:
+        from tensorboard.compat.proto.event_pb2 import Event
+        from tensorboard.compat.proto.summary_pb2 import Summary
+        from tensorboard.summary.writer.event_file_writer import EventFileWriter
+    except ImportError:
+        raise UsageError("--tensorboard needs TensorBoard: pip install 'cllab[tensorboard]'") from None
+    writer = EventFileWriter(str(folder))
+    n = 0
+    try:
+        for time, step, tag, value in scalars(run):
+            summary = Summary(value=[Summary.Value(tag=tag, simple_value=value)])
+            writer.add_event(Event(wall_time=time, step=step, summary=summary))
+            n += 1
+    finally:
+        writer.close()
+    return n
+
+
+def scalars(run: Run) -> Iterator[tuple[float, int, str, float]]:
+    """(time, optimizer step, tag, value) of everything in a run's records that is a curve."""
+    tasks = 0
+    step = 0
+    for event in run.events():
+        found: dict[str, float | None] = {}
+        if isinstance(event, ev.RunStarted):
+            tasks = len(event.tasks)
+        elif isinstance(event, ev.StepEnded):
+            step = event.step
+            found = {f"loss/{name}": value for name, value in event.losses.items()}
+            found["train/lr"] = event.lr
+            found["train/images_per_second"] = event.images_per_second or None
+            found["train/task"] = event.task + 1
+        elif isinstance(event, ev.Evaluated) and event.task >= 0:
+            step = max(step, event.step)
+            place = "accuracy" if event.moment == "task" else f"accuracy_{event.moment}"
+            digits = len(str(tasks or len(event.tasks)))
+            found = {f"{place}/task_{j + 1:0{digits}}": value for j, value in enumerate(event.tasks)}
+            found[f"{place}/seen"] = event.seen
+        elif isinstance(event, ev.MemoryUpdated):
+            found = {"memory/samples": float(event.samples), "memory/bytes": float(sum(event.bytes.values()))}
+        elif isinstance(event, ev.RunEnded):
+            found = {f"result/{name}": value for name, value in event.metrics.items()}
+        for tag, value in found.items():
+            if value is not None:
+                yield event.t, step, tag, float(value)

@@ -1,0 +1,46 @@
+"""Replay from a ring of every task, as functions that several methods share."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import torch
+from torch import Tensor, nn
+from torch.nn.modules.batchnorm import _BatchNorm
+
+from cllab.data.base import Split, TensorImages
+from cllab.memory.ring import Ring
+from cllab.methods.base import Batch, Learner
+
+if TYPE_CHECKING:
+    from cllab.memory.base import Memory
+
+
+def ring(memory: Memory) -> Ring:
+    """`memory`, which the catalogue allows to be nothing else."""
+    assert isinstance(memory, Ring)
+    return memory
+
+
+def has_batch_norm(model: nn.Module) -> bool:
+    """Whether a sample's scores depend on the samples beside it in training."""
+    return any(isinstance(module, _BatchNorm) for module in model.modules())
+
+
+def forwards(model: nn.Module, *batches: Tensor, apart: bool) -> list[Tensor]:
+    """Scores of every batch of `batches`, each (b, C, H, W).
+
+    With `apart`, each in a pass of its own with its own batch statistics; otherwise all in one pass, which gives the
+    same scores where there is no batch normalization.
+    """
+    if apart or len(batches) == 1:
+        return [model(x) for x in batches]
+    return list(model(torch.cat(batches)).split([len(x) for x in batches]))
+
+
+def store(batch: Batch, learner: Learner) -> None:
+    """Offer a batch of the stream to the memory."""
+    n = batch.n_stream
+    positions = torch.arange(n, device=batch.y.device)
+    new = Split(TensorImages(batch.raw[:n]), positions, batch.y[:n], ids=batch.ids[:n])
+    learner.memory.update(new, learner)

@@ -1,0 +1,80 @@
+"""A-GEM: a step that would raise the loss on replayed samples loses its part against their gradient.
+
+Chaudhry, Ranzato, Rohrbach & Elhoseiny, "Efficient Lifelong Learning with A-GEM", ICLR 2019, arXiv:1812.00420, Eq. 11:
+one constraint, on the gradient of a batch drawn from the memory of all earlier tasks, instead of GEM's one a task.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import torch
+from torch import Tensor
+
+from cllab.methods import _replay as rp
+from cllab.methods._heads import cross_entropy
+from cllab.methods.base import Batch, Method, MethodInfo
+from cllab.spec import param
+
+if TYPE_CHECKING:
+    from cllab.scenarios.base import Task
+
+
+class AGEM(Method):
+    """Cross-entropy on the stream, along a gradient that does not point against replay's."""
+
+    info = MethodInfo(
+        title="A-GEM",
+        paper="arXiv:1812.00420",
+        year=2019,
+        family="projection",
+        needs=frozenset({"memory", "boundaries"}),
+        inert={"memory.capacity": 0},
+        memory="ring",
+        policies=("ring",),
+        replay="none",
+        memory_update="step",
+    )
+
+    @dataclass(frozen=True, kw_only=True)
+    class Config:
+        """Settings."""
+
+        reference_size: int = param(256, "Replayed samples behind the reference gradient", low=1)
+
+    def begin_task(self, task: Task) -> None:
+        if self.learner.memory.capacity:
+            rp.ring(self.learner.memory).open(self.learner)
+
+    def loss(self, batch: Batch) -> dict[str, Tensor]:
+        return {"cross-entropy": batch.cross_entropy(self.learner.model(batch.x))}
+
+    def after_backward(self, batch: Batch) -> None:
+        learner = self.learner
+        if batch.phase != "stream" or learner.memory.capacity == 0:
+            return
+        memory = rp.ring(learner.memory)
+        if not len(memory.earlier()):
+            return
+        rows, _ = memory.draw(self.config.reference_size, learner.rng.cpu("replay"))
+        raw, y = memory.take(rows)
+        params = [p for p in learner.model.parameters() if p.grad is not None]
+        loss = cross_entropy(learner.heads, learner.model(learner.augment(raw)), y)
+        reference = torch.autograd.grad(loss, params, allow_unused=True)
+        pairs = [(p.grad, r) for p, r in zip(params, reference, strict=True) if p.grad is not None and r is not None]
+        project([g for g, _ in pairs], [r for _, r in pairs], learner.trace if learner.tracing else None)
+
+    def after_step(self, batch: Batch) -> None:
+        if batch.phase == "stream":
+            rp.store(batch, self.learner)
+
+
+def project(gradients: list[Tensor], reference: list[Tensor], trace: object = None) -> None:
+    """g - min(0, g.r) / r.r r, in place of `gradients`, without a look at the numbers (Eq. 11)."""
+    flat = torch.cat([r.flatten() for r in reference])
+    product = torch.cat([g.flatten() for g in gradients]) @ flat
+    share = product.clamp(max=0) / (flat @ flat).clamp(min=1e-30)
+    torch._foreach_sub_(gradients, torch._foreach_mul(reference, share))
+    if callable(trace):
+        trace(**{"product with the reference gradient": product, "taken away": -share})

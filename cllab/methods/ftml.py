@@ -1,0 +1,110 @@
+"""FTML: steps on the batch, then steps on the whole memory of a task drawn at random, each time going a share of the way.
+
+Finn, Rajeswaran, Kakade & Levine, "Online Meta-Learning", ICML 2019, arXiv:1902.08438, in the first-order form that Pham
+et al. 2020 (arXiv:2007.15553) compare with: no gradient through the steps, but an interpolation as in Reptile
+(arXiv:1803.02999). The current task may be drawn too.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Literal
+
+import torch
+from torch import Tensor
+
+from cllab.methods import _bilevel as bi
+from cllab.methods import _replay as rp
+from cllab.methods._heads import cross_entropy
+from cllab.methods.base import Batch, Descend, Learner, Method, MethodInfo
+from cllab.spec import param
+
+if TYPE_CHECKING:
+    from cllab.scenarios.base import Task
+
+
+class FTML(Method):
+    """Reptile steps on the stream and on the memory of single tasks."""
+
+    info = MethodInfo(
+        title="FTML",
+        paper="arXiv:1902.08438",
+        year=2019,
+        family="meta",
+        needs=frozenset({"memory", "boundaries"}),
+        inert={"memory.capacity": 0, "method.inner_steps": 1, "method.beta": 1.0},
+        memory="ring",
+        policies=("ring",),
+        replay="none",
+        memory_update="step",
+    )
+
+    @dataclass(frozen=True, kw_only=True)
+    class Config:
+        """Settings."""
+
+        inner_steps: int = param(2, "Steps before an interpolation", source="K; inner_steps", low=1, high=1000)
+        meta_steps: int = param(2, "Tasks drawn from the memory a batch", source="N; n_meta", low=0, high=1000)
+        beta: float = param(0.3, "Share of the way that is kept", source="beta", low=0, high=1)
+        statistics: Literal["follow", "interpolate"] = param(
+            "follow", "Running statistics: as the passes leave them, or interpolated", reference="interpolate"
+        )
+        adapt: bool = param(False, "Adapt to a task's samples before its test, where the task is named")
+        adapt_lr: float = param(0.1, "Learning rate of that adaptation", low=0, high=100)
+        adapt_head: Literal["task", "all"] = param(
+            "task", "Classes that compete in the adaptation: the task's, or all", reference="all"
+        )
+
+    def __init__(self, config: Config, learner: Learner) -> None:
+        super().__init__(config, learner)
+        self.prepare_evaluation()
+
+    def begin_task(self, task: Task) -> None:
+        if self.learner.memory.capacity:
+            rp.ring(self.learner.memory).open(self.learner)
+
+    def step(self, batch: Batch, descend: Descend) -> dict[str, Tensor]:
+        config, learner = self.config, self.learner
+        rp.store(batch, learner)
+        terms = self._go(lambda: self.loss(batch), batch, descend)
+        if learner.memory.capacity == 0:
+            return terms
+        memory = rp.ring(learner.memory)
+        for _ in range(config.meta_steps):
+            drawn = int(torch.randint(len(memory.tasks), (1,), generator=learner.rng.cpu("replay")))
+            raw, y = memory.take(memory.rows(drawn))
+            x = learner.augment(raw)
+            terms |= self._go(lambda x=x, y=y: self._replayed(x, y), batch, descend)  # type: ignore[misc]
+        return terms
+
+    def loss(self, batch: Batch) -> dict[str, Tensor]:
+        return {"cross-entropy": batch.cross_entropy(self.learner.model(batch.x))}
+
+    def _replayed(self, x: Tensor, y: Tensor) -> dict[str, Tensor]:
+        return {"replay": cross_entropy(self.learner.heads, self.learner.model(x), y)}
+
+    def _go(self, loss: Any, batch: Batch, descend: Descend) -> dict[str, Tensor]:
+        config, learner = self.config, self.learner
+        values = bi.moving(learner.model, buffers=config.statistics == "interpolate")
+        start = bi.copies(values) if config.beta < 1 else []
+        for _ in range(config.inner_steps):
+            terms = descend(loss, batch)
+        bi.interpolate(values, start, config.beta)
+        if learner.tracing:
+            learner.trace(**{name: term.detach() for name, term in terms.items()})
+        return terms
+
+    def prepare_evaluation(self) -> None:
+        config = self.config
+        steps = config.inner_steps if config.adapt else 0
+        self.adapted = bi.Adapted(self.learner, steps, config.adapt_lr, every_class=config.adapt_head == "all")
+
+    @property
+    def heeds_label(self) -> bool:
+        return bool(self.config.adapt)
+
+    def predict(self, x: Tensor, task_label: int | None) -> Tensor:
+        return self.adapted.model(task_label)(x)  # type: ignore[no-any-return]
+
+    def state(self) -> dict[str, Any]:
+        return {k: v for k, v in super().state().items() if k != "adapted"}

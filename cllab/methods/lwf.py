@@ -1,0 +1,71 @@
+"""Learning without Forgetting: on the new task's images, old outputs stay what they were.
+
+Li & Hoiem, "Learning without Forgetting", ECCV 2016, arXiv:1606.09282, Eq. 3 to 5 without the warm-up of the new head:
+at a new task the network is frozen as a teacher, whose softened outputs are distilled; head by head where the scenario
+names the task, else over all old outputs at once. The published code of Bilevel Continual Learning (arXiv:2007.15553)
+never trains in its LwF when a task is seen once, so there is nothing of it to reproduce.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import torch
+from torch import Tensor
+
+from cllab.methods import _distill as distill
+from cllab.methods.base import Batch, Learner, Method, MethodInfo
+from cllab.models.base import Network
+from cllab.spec import param
+
+if TYPE_CHECKING:
+    from cllab.scenarios.base import Task
+
+
+class LwF(Method):
+    """Cross-entropy on the stream, distillation of the old outputs on it."""
+
+    info = MethodInfo(
+        title="LwF",
+        paper="arXiv:1606.09282",
+        year=2016,
+        family="distillation",
+        needs=frozenset({"boundaries"}),
+        inert={"method.strength": 0.0},
+        memory="random",
+        replay="none",
+    )
+
+    @dataclass(frozen=True, kw_only=True)
+    class Config:
+        """Settings."""
+
+        strength: float = param(1.0, "Weight of the distillation", source="lambda_o", low=0, log=True)
+        temperature: float = param(2.0, "Softness of the outputs", source="T", low=0.01, high=1000)
+
+    def __init__(self, config: Config, learner: Learner) -> None:
+        super().__init__(config, learner)
+        self.teacher: Network | None = None
+
+    def begin_task(self, task: Task) -> None:
+        if self.learner.old and self.config.strength > 0:
+            self.teacher = self.learner.frozen_copy()
+
+    def loss(self, batch: Batch) -> dict[str, Tensor]:
+        scores = self.learner.model(batch.x)
+        terms = {"cross-entropy": batch.cross_entropy(scores)}
+        if self.teacher is not None:
+            with torch.no_grad():
+                before = self.teacher(batch.x)
+            terms["distillation"] = self.config.strength * self._distillation(scores, before)
+        return terms
+
+    def _distillation(self, scores: Tensor, before: Tensor) -> Tensor:
+        learner, temperature = self.learner, self.config.temperature
+        if learner.heads is None:
+            known = max(learner.old) + 1
+            return distill.soft_cross_entropy(scores[:, :known], before[:, :known], temperature)
+        mine, theirs = (learner.heads.earlier(s, learner.task).flatten(0, 1) for s in (scores, before))
+        # a sum over the old heads, each a mean over the batch
+        return learner.task * distill.soft_cross_entropy(mine, theirs, temperature)

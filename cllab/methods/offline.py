@@ -1,0 +1,62 @@
+"""Keep everything, and after the last task learn it all at once, shuffled: the upper bound of Bilevel Continual Learning.
+
+Pham et al. 2020, arXiv:2007.15553, whose code gives it two epochs and a larger network than every other method; a fair
+bound has the same network. A sample is learned within its own task's classes where the scenario names the task. Not to
+be confused with `joint`, which trains anew at every task with the epochs of `[train]`.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from torch import Tensor
+
+from cllab.data.base import join
+from cllab.methods.base import Batch, Method, MethodInfo
+from cllab.spec import param
+
+if TYPE_CHECKING:
+    from cllab.engine.loop import Loop
+    from cllab.scenarios.base import Stream, Task
+
+
+class Offline(Method):
+    """Cross-entropy on all data, after the last task."""
+
+    info = MethodInfo(
+        title="Offline",
+        paper="arXiv:2007.15553",
+        year=2020,
+        family="bound",
+        needs=frozenset({"past-data"}),
+        memory="random",
+        replay="none",
+    )
+
+    @dataclass(frozen=True, kw_only=True)
+    class Config:
+        """Settings."""
+
+        epochs: int = param(2, "Passes over the data of all tasks", source="2, fixed in the published code", low=1)
+
+    def learn(self, task: Task, loop: Loop) -> None:
+        tasks = loop.stream.tasks
+        if task.index < len(tasks) - 1:
+            return
+        everything = tasks[0].train
+        for other in tasks[1:]:
+            everything = join(everything, other.train)
+        loop.fit(everything, phase="stream", epochs=self.config.epochs)
+
+    def rehearse(self, task: Task, loop: Loop) -> None:
+        """Nothing: all data was there already."""
+
+    def planned_steps(self, task: Task, loop: Loop, stream: Stream) -> int:
+        if task.index < stream.n_tasks - 1:
+            return 0
+        n = sum(len(t.train) for t in stream.tasks)
+        return int(self.config.epochs * loop.steps_per_epoch(n, "none", loop.train.batch_size, 0))
+
+    def loss(self, batch: Batch) -> dict[str, Tensor]:
+        return {"cross-entropy": batch.cross_entropy(self.learner.model(batch.x))}

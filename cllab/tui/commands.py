@@ -1,0 +1,111 @@
+"""What the command palette offers: the keys that act now, screens, presets to start, runs to open, pages to read."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from functools import partial
+from typing import TYPE_CHECKING, Any, cast
+
+from textual.command import DiscoveryHit, Hit, Hits, Provider
+
+from cllab.errors import CllabError
+from cllab.tui.index import index_of
+from cllab.tui.pages import HEADINGS, pages
+from cllab.tui.starts import read_start, shipped_paths, starts
+
+if TYPE_CHECKING:
+    from cllab.tui.app import CllabApp
+
+Command = tuple[str, str, Callable[[], Any]]
+MODES = {
+    "setup": "Set up a run",
+    "live": "Watch the run",
+    "memory": "Look into the memory",
+    "runs": "All runs",
+    "explain": "Explain",
+}
+HIDDEN = ("move(", "cursor", "page(", "scroll", "copy_text", "focus", "dismiss", "home", "back", "clear", "unfocus")
+
+
+class LabCommands(Provider):
+    """Commands that make sense on the current screen, in the state things are in."""
+
+    @property
+    def lab(self) -> CllabApp:
+        """The app."""
+        return cast("CllabApp", self.app)
+
+    async def discover(self) -> Hits:
+        """What stands there before anything is typed."""
+        for title, about, run in [*self._now(), *self._places()]:
+            yield DiscoveryHit(title, run, help=about)
+
+    async def search(self, query: str) -> Hits:
+        """Everything that matches."""
+        matcher = self.matcher(query)
+        for title, about, run in (*self._now(), *self._places(), *self._things()):
+            score = matcher.match(title)
+            if score > 0:
+                yield Hit(score, matcher.highlight(title), run, help=about)
+
+    def _now(self) -> Iterator[Command]:
+        """The keys of the screen that would do something at this moment."""
+        seen = set()
+        # the palette lies above the screen that it is asked about
+        screen = self.screen
+        for active in screen.active_bindings.values():
+            binding, node = active.binding, active.node
+            action = binding.action.removeprefix("screen.").removeprefix("app.")
+            if not active.enabled or not binding.description or action in seen or action.startswith(HIDDEN):
+                continue
+            if node is screen:
+                seen.add(action)
+                doc = getattr(node, f"action_{action.partition('(')[0]}").__doc__ or ""
+                about = f"{doc.partition(chr(10))[0].rstrip('.')} (key {self.app.get_key_display(binding)})"
+                yield binding.description, about, partial(self.app.run_action, binding.action, node)
+
+    def _places(self) -> Iterator[Command]:
+        lab = self.lab
+        for i, (mode, title) in enumerate(MODES.items(), 1):
+            if lab.current_mode != mode and not (mode in ("live", "memory") and lab.current is None):
+                yield title, f"screen {i}", partial(lab.switch_mode, mode)
+        yield "Settings", "theme, markers, pictures, refresh rate", self._settings
+
+    def _settings(self) -> None:
+        from cllab.tui.screens.settings import SettingsScreen
+
+        self.lab.push_screen(SettingsScreen())
+
+    def _things(self) -> Iterator[Command]:
+        lab = self.lab
+        for start in starts(lab.settings.presets):
+            if not start.problem:
+                yield f"Start preset {start.label}", start.about, partial(self._start, start.path)
+        for entry in index_of(lab.store).entries[:200]:
+            about = f"{entry.state}, {entry.method} on {entry.dataset}"
+            verb = "Open run" if entry.is_over else "Attach to run"
+            yield f"{verb} {entry.run.id}", about, partial(lab.open_run, entry.run)
+            if entry.is_over:
+                yield f"Replay run {entry.run.id}", about, partial(lab.open_run, entry.run, replay=True)
+        for page in pages(lab.catalog):
+            about = f"{HEADINGS[page.kind].lower()}: {page.title}"
+            yield f"Explain {page.name}", about, partial(self._explain, page.key)
+
+    def _start(self, path: Any) -> None:
+        try:
+            start = read_start(path, shipped=path in shipped_paths())
+            self.lab.start_run(start.draft(self.lab.catalog).configs()[0])
+        except CllabError as error:
+            self.lab.notify(str(error), severity="error", markup=False, timeout=8)
+
+    def _explain(self, key: str) -> None:
+        from cllab.tui.screens.explain import ExplainScreen
+
+        self.lab.switch_mode("explain")
+
+        def show() -> None:
+            screen = self.lab.screen
+            if isinstance(screen, ExplainScreen):
+                screen.show_page(key)
+
+        self.lab.call_after_refresh(show)

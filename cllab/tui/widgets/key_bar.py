@@ -1,0 +1,68 @@
+"""The keys that act now, in one line: what Textual's footer says, drawn as one widget.
+
+The footer of the framework mounts a widget for every key again at every move of the focus, which costs more than all the
+rest of a key press (measured: 45 of 95 ms). This one draws a line, and only when it has changed.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from textual.screen import Screen
+
+from cllab.tui.theme import style
+from cllab.tui.widgets.chart import Chart, Part
+
+
+class KeyBar(Chart, can_focus=False):
+    """Keys and what they do; a click does it. Where room is short, the last two (help and quit) stay."""
+
+    DEFAULT_CSS = "KeyBar, KeyBar:focus { border: none; height: 1; padding: 0 1; background: $panel; dock: bottom; }"
+    ALLOW_MAXIMIZE = False
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.keys: tuple[tuple[str, str, str, bool], ...] = ()
+        self._spans: list[tuple[int, int, str]] = []
+
+    def on_mount(self) -> None:
+        """Hear of other keys."""
+        self.screen.bindings_updated_signal.subscribe(self, self._changed)
+        self.call_after_refresh(self._changed, self.screen)
+
+    def _changed(self, screen: Screen[Any]) -> None:
+        if not self.is_running or screen is not self.screen:
+            return
+        keys: dict[str, tuple[str, str, str, bool]] = {}
+        for active in screen.active_bindings.values():
+            binding = active.binding
+            if binding.show and binding.description and binding.action not in keys:
+                shown = self.app.get_key_display(binding)
+                keys[binding.action] = (shown, binding.description, binding.key, active.enabled)
+        if tuple(keys.values()) != self.keys:
+            self.keys = tuple(keys.values())
+            self.invalidate()
+
+    def draw(self, width: int, height: int) -> list[list[Part]]:
+        colors = self.palette
+        self._spans = []
+        widths = [len(shown) + len(words) + 3 for shown, words, _, _ in self.keys]
+        tail = sum(widths[-2:])
+        row: list[Part] = []
+        used = 0
+        for i, (shown, words, key, enabled) in enumerate(self.keys):
+            last = i >= len(self.keys) - 2
+            if used + widths[i] - 2 + (0 if last else tail) > width:
+                continue
+            ink = colors.focus if enabled else colors.muted
+            row += [(shown, style(ink, bold=True)), (f" {words}  ", style(colors.text if enabled else colors.muted))]
+            self._spans.append((used, used + widths[i] - 2, key))
+            used += widths[i]
+        return [row]
+
+    async def on_click(self, event: object) -> None:
+        """Do what the key would."""
+        x = getattr(event, "x", 0) - 1
+        for start, end, key in self._spans:
+            if start <= x < end:
+                self.app.simulate_key(key)

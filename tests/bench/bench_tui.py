@@ -1,0 +1,194 @@
+"""Budgets of the terminal app, measured from outside while a run is written at 100 records per second.
+
+    python tests/bench/bench_tui.py            all numbers at 120x36
+    python tests/bench/bench_tui.py 160 45     at another size
+
+First paint under 0.5 s of CPU time and no torch in the process; key to paint under 50 ms at the 95th percentile; under
+100 kB/s of output at the SSH rate; under 150 MB resident.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import pty
+import random
+import select
+import signal
+import struct
+import sys
+import tempfile
+import termios
+import threading
+import time
+from pathlib import Path
+
+import numpy as np
+
+ROOT = Path(__file__).resolve().parents[2]
+sys.path.insert(0, str(ROOT))
+
+from cllab import events as ev  # noqa: E402
+from cllab.runs import Run, RunLock  # noqa: E402
+from tests.tui.recorded import make_run, records  # noqa: E402
+
+RATE = 100.0
+TICK = os.sysconf("SC_CLK_TCK")
+
+
+class Writer(threading.Thread):
+    """Writes a long recorded run at `RATE` records per second, as a training process would."""
+
+    def __init__(self, run: Run) -> None:
+        super().__init__(daemon=True)
+        self.run_folder = run
+        self.over = threading.Event()
+
+    def run(self) -> None:
+        start = time.monotonic()
+        with self.run_folder.events_path.open("ab", buffering=0) as file:
+            for i, event in enumerate(
+                records(n_tasks=10, steps=2000, evaluations=20, memory_folder=self.run_folder.memory_folder)
+            ):
+                if i > 300:  # the beginning at once, so that every pane has something to draw
+                    self.over.wait(max(0.0, start + (i - 300) / RATE - time.monotonic()))
+                if self.over.is_set():
+                    return
+                object.__setattr__(event, "t", time.time())
+                file.write((ev.to_line(event) + "\n").encode())
+
+
+class Viewer:
+    """The app in a pseudo-terminal of a given size."""
+
+    def __init__(self, run: Run, size: tuple[int, int], **environment: str) -> None:
+        code = (
+            "import sys; from pathlib import Path; from cllab.tui.app import run_app; from cllab.runs import Run; "
+            "sys.exit(run_app(run=Run(Path(sys.argv[1])), mode='live'))"
+        )
+        clean = {k: v for k, v in os.environ.items() if k not in ("SSH_CONNECTION", "NO_COLOR")}
+        clean |= {"TERM": "xterm-256color", "COLORTERM": "truecolor", "LC_ALL": "C.UTF-8", "PYTHONPATH": str(ROOT)}
+        clean |= {"CLLAB_CONFIG": str(run.folder / "settings")} | environment
+        self.pid, self.fd = pty.fork()
+        if self.pid == 0:
+            os.execve(sys.executable, [sys.executable, "-c", code, str(run.folder)], clean)
+        fcntl.ioctl(self.fd, termios.TIOCSWINSZ, struct.pack("HHHH", size[1], size[0], 0, 0))
+        os.kill(self.pid, signal.SIGWINCH)
+
+    def read(self, seconds: float) -> bytes:
+        ready, _, _ = select.select([self.fd], [], [], seconds)
+        return os.read(self.fd, 1 << 16) if ready else b""
+
+    def until(self, text: bytes, seconds: float = 20.0) -> float:
+        """Seconds until `text` is painted."""
+        start, seen = time.monotonic(), b""
+        while text not in seen:
+            if time.monotonic() - start > seconds:
+                raise TimeoutError(f"{text!r} was not painted within {seconds} s")
+            seen = seen[-4096:] + self.read(0.5)
+        return time.monotonic() - start
+
+    def drain(self, seconds: float) -> int:
+        """Bytes painted in that time."""
+        end, n = time.monotonic() + seconds, 0
+        while (left := end - time.monotonic()) > 0:
+            n += len(self.read(left))
+        return n
+
+    def press(self, keys: bytes) -> None:
+        os.write(self.fd, keys)
+
+    @property
+    def cpu(self) -> float:
+        """CPU seconds used so far, children left out."""
+        fields = Path(f"/proc/{self.pid}/stat").read_text().rsplit(") ", 1)[1].split()
+        return (int(fields[11]) + int(fields[12])) / TICK
+
+    @property
+    def resident(self) -> float:
+        """Resident megabytes."""
+        line = next(x for x in Path(f"/proc/{self.pid}/status").read_text().splitlines() if x.startswith("VmRSS"))
+        return int(line.split()[1]) / 1000
+
+    @property
+    def has_torch(self) -> bool:
+        return "libtorch" in Path(f"/proc/{self.pid}/maps").read_text()
+
+    def end(self) -> int:
+        os.kill(self.pid, signal.SIGTERM)
+        while True:
+            try:
+                if not self.read(0.2):
+                    break
+            except OSError:
+                break
+        return os.waitstatus_to_exitcode(os.waitpid(self.pid, 0)[1])
+
+
+def measure(size: tuple[int, int] = (120, 36), *, presses: int = 60, seconds: float = 10.0) -> dict[str, float]:
+    """Every number of the budget."""
+    found: dict[str, float] = {}
+    rng = random.Random(0)
+    with tempfile.TemporaryDirectory() as folder:
+        run = make_run(Path(folder) / "20261120-101112-er-s1", n_tasks=1, n_classes=2, steps=1, pictures=0)
+        run.events_path.write_bytes(b"")
+        lock = RunLock(run.lock_path)
+        writer = Writer(run)
+        writer.start()
+
+        viewer = Viewer(run, size)
+        found["first paint, wall s"] = viewer.until(b"accuracy")
+        found["first paint, CPU s"] = viewer.cpu
+        found["torch in the process"] = float(viewer.has_torch)
+        viewer.until(b"training")
+        viewer.drain(2.0)
+        waits = []
+        for i in range(presses):
+            # the title of the pane names the task that is looked at: T1, none, T1, ...
+            viewer.press(b"f" if i % 2 == 0 else b"F")
+            waits.append(viewer.until(b"accuracy % -" if i % 2 == 0 else b"accuracy per task"))
+            viewer.drain(rng.uniform(0.02, 0.2))
+        found["key to paint, median ms"] = 1000 * float(np.percentile(waits, 50))
+        found["key to paint, p95 ms"] = 1000 * float(np.percentile(waits, 95))
+        cpu = viewer.cpu
+        found["local rate, kB/s"] = viewer.drain(seconds) / seconds / 1000
+        found["local rate, CPU %"] = 100 * (viewer.cpu - cpu) / seconds
+        viewer.press(b"3")
+        viewer.until(b"memory after")
+        viewer.drain(1.0)
+        found["resident, MB"] = viewer.resident
+        found["exit code after SIGTERM"] = viewer.end()
+
+        viewer = Viewer(run, size, SSH_CONNECTION="10.0.0.1 1 10.0.0.2 22")
+        viewer.until(b"training")
+        viewer.drain(2.0)
+        found["SSH rate, kB/s"] = viewer.drain(seconds) / seconds / 1000
+        viewer.end()
+        writer.over.set()
+        lock.release()
+    return found
+
+
+BUDGET = {
+    "first paint, CPU s": 0.5,
+    "torch in the process": 0,
+    "key to paint, p95 ms": 50,
+    "SSH rate, kB/s": 100,
+    "resident, MB": 150,
+}
+
+
+def main() -> int:
+    """Print the numbers; 1 when a budget is exceeded."""
+    size = (int(sys.argv[1]), int(sys.argv[2])) if len(sys.argv) > 2 else (120, 36)
+    found = measure(size)
+    print(f"cllab app at {size[0]}x{size[1]}, {RATE:.0f} records per second")
+    for name, value in found.items():
+        budget = BUDGET.get(name)
+        note = "" if budget is None else f"   budget {budget:g}{'' if value <= budget else '   EXCEEDED'}"
+        print(f"  {name:<26}{value:10.3g}{note}")
+    return int(any(found[name] > limit for name, limit in BUDGET.items()))
+
+
+if __name__ == "__main__":
+    sys.exit(main())

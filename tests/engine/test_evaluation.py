@@ -1,0 +1,146 @@
+"""Rows, seen accuracy, top-k, task labels and per-class accuracies, worked out by hand from planted scores."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+import torch
+from torch import Tensor
+
+from cllab.engine.control import Control
+from cllab.engine.evaluation import Evaluator
+from cllab.engine.run import Session
+from tests.conftest import Record, toy
+
+
+def planted(scores_of: Any, **tables: Any) -> Session:
+    """A session whose method scores each test image by `scores_of(label, position)`, read off the pixels."""
+    session = Session(toy("finetune", **tables), Record(), Control())
+    session.start()
+
+    def predict(x: Tensor, task_label: int | None) -> Tensor:
+        raw = ((x * session.dataset.info.std[0] + session.dataset.info.mean[0]) * 255).round().long().flatten(1)
+        rows = [scores_of(labels[tuple(r)], places[tuple(r)]) for r in raw.tolist()]
+        return torch.tensor(rows)
+
+    labels: dict[tuple[int, ...], int] = {}
+    places: dict[tuple[int, ...], int] = {}
+    for task in session.stream.tasks:
+        pixels = task.test.fetch(torch.arange(len(task.test))).long().flatten(1).tolist()
+        for place, (row, y) in enumerate(zip(pixels, task.test.labels.tolist(), strict=True)):
+            labels[tuple(row)], places[tuple(row)] = y, place
+    session.method.predict = predict  # type: ignore[method-assign]
+    return session
+
+
+def one_hot(c: int, n: int = 10) -> list[float]:
+    return [float(i == c) for i in range(n)]
+
+
+def test_a_row_holds_the_tasks_so_far_and_seen_weighs_by_samples() -> None:
+    # class 0 always right, class 1 never, class 2 right for even positions, class 3 always right, others wrong
+    def scores(y: int, place: int) -> list[float]:
+        right = {0: True, 1: False, 2: place % 2 == 0, 3: True}.get(y, False)
+        return one_hot(y if right else (y + 1) % 10)
+
+    session = planted(scores)
+    found = session.evaluator.evaluate(session.method, session.learner, 0)
+    assert found.tasks == (0.5, None, None, None, None)
+    assert found.seen == 0.5
+    found = session.evaluator.evaluate(session.method, session.learner, 1)
+    assert found.tasks == (0.5, 0.75, None, None, None)
+    assert found.seen == pytest.approx(0.625)
+    assert found.per_class[:4] == (1.0, 0.0, 0.5, 1.0)
+    assert found.per_class[4:] == (None,) * 6
+    found = session.evaluator.evaluate(session.method, session.learner, 4)
+    assert found.tasks == (0.5, 0.75, 0.0, 0.0, 0.0)
+    assert found.seen == pytest.approx(0.25)
+
+
+def test_before_the_first_task_nothing_is_known() -> None:
+    session = planted(lambda y, _: one_hot(y))
+    found = session.evaluator.evaluate(session.method, session.learner, -1)
+    assert found.tasks == (None,) * 5
+    assert found.seen is None
+
+
+def test_future_tasks_are_rows_only_where_asked_and_never_count_as_seen() -> None:
+    session = planted(lambda y, _: one_hot(y if y < 6 else 0), evaluate={"future": True})
+    found = session.evaluator.evaluate(session.method, session.learner, 1)
+    assert found.tasks == (1.0, 1.0, 1.0, 0.0, 0.0)
+    assert found.seen == 1.0
+    assert found.per_class[4:] == (None,) * 6
+    baseline = session.evaluator.evaluate(session.method, session.learner, -1)
+    assert baseline.tasks == (1.0, 1.0, 1.0, 0.0, 0.0)
+    assert baseline.seen is None
+
+
+@pytest.mark.parametrize("future", [False, True])
+def test_where_all_tasks_share_their_classes_only_learned_ones_count(future: bool) -> None:
+    session = Session(
+        toy("finetune", scenario={"name": "permuted", "tasks": 3}, evaluate={"future": future}), Record(), Control()
+    )
+    right = {0: 1.0, 1: 0.0, 2: 0.0}
+    evaluator = session.evaluator
+    evaluator._hits = lambda method, learner, i: torch.full((len(session.stream.tasks[i].test),), right[i])  # type: ignore[method-assign]
+    found = evaluator.evaluate(session.method, session.learner, 0)
+    assert found.seen == 1.0, "the accuracy over what was learned does not depend on what else is looked at"
+    assert found.tasks == ((1.0, 0.0, 0.0) if future else (1.0, None, None))
+    assert evaluator.evaluate(session.method, session.learner, 1).seen == 0.5
+
+
+def test_blurry_streams_have_full_rows_from_the_first_task_on() -> None:
+    session = planted(lambda y, _: one_hot(y), scenario={"name": "blurry"})
+    assert session.evaluator.evaluate(session.method, session.learner, 0).tasks == (1.0,) * 5
+
+
+@pytest.mark.parametrize(("k", "expected"), [(1, 0.0), (2, 0.5), (3, 1.0), (10, 1.0), (50, 1.0)])
+def test_top_k_counts_the_k_highest_scores(k: int, expected: float) -> None:
+    # the label has the second highest score at even positions, the third highest at odd ones
+    def scores(y: int, place: int) -> list[float]:
+        row = [0.0] * 10
+        row[(y + 1) % 10], row[(y + 2) % 10] = 9.0, 8.0 - 2 * (place % 2 == 0)
+        row[y] = 7.0
+        return row
+
+    session = planted(scores)
+    evaluator = Evaluator(session.stream, top_k=k)
+    assert evaluator.evaluate(session.method, session.learner, 4).tasks == (expected,) * 5
+
+
+def test_with_task_labels_only_the_tasks_own_classes_compete() -> None:
+    # everybody's favorite is class 9; among the own two classes the label wins
+    def scores(y: int, _: int) -> list[float]:
+        return [5.0 * (i == y) + 9.0 * (i == 9) for i in range(10)]
+
+    labelled = planted(scores, scenario={"name": "task-incremental"})
+    free = planted(scores)
+    assert labelled.evaluator.evaluate(labelled.method, labelled.learner, 4).tasks == (1.0,) * 4 + (0.5,)
+    assert free.evaluator.evaluate(free.method, free.learner, 4).tasks == (0.0,) * 4 + (0.5,)
+
+
+def test_classes_without_an_output_yet_are_wrong_not_an_error() -> None:
+    session = planted(lambda y, _: [1.0, 0.0], evaluate={"future": True})
+    assert session.evaluator.evaluate(session.method, session.learner, 0).tasks == (0.5, 0.0, 0.0, 0.0, 0.0)
+
+
+@pytest.mark.parametrize("size", [1, 7, 100, 1000])
+def test_batch_size_and_cache_change_nothing(size: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    session = Session(toy("finetune"), Record(), Control())
+    session.start()
+    expected = session.evaluator.evaluate(session.method, session.learner, 0)
+    monkeypatch.setitem(__import__("cllab.engine.evaluation", fromlist=["x"]).CACHE_BYTES, "cpu", 0)
+    evaluator = Evaluator(session.stream, batch_size=size)
+    assert evaluator.evaluate(session.method, session.learner, 0) == expected
+    assert evaluator._cache == {}
+
+
+def test_evaluating_leaves_the_model_in_training_mode_and_its_statistics_alone() -> None:
+    session = Session(toy("finetune"), Record(), Control())
+    session.start()
+    session.learner.model.train()
+    before = {k: v.clone() for k, v in session.learner.model.state_dict().items()}
+    session.evaluator.evaluate(session.method, session.learner, 0)
+    assert session.learner.model.training
+    assert all(torch.equal(v, before[k]) for k, v in session.learner.model.state_dict().items())

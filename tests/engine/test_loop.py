@@ -1,0 +1,396 @@
+"""Facts of the one training loop: how many batches, what lies in them, and what it says when a loss is not a number."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+import torch
+import torch.nn.functional as F
+
+from cllab import events as ev
+from cllab.engine import loop as loop_module
+from cllab.engine.control import Control
+from cllab.engine.run import Session
+from cllab.errors import TrainingError
+from cllab.methods.base import Batch
+from tests.conftest import Record, toy
+from tests.engine.sessions import begun, everything, learned, walked
+
+MEMORY_500: dict[str, Any] = {
+    "dataset": {"per_class": 100},
+    "memory": {"name": "random", "capacity": 500},
+    "train": {"batch_size": 16, "memory_epochs": 1},
+}
+
+
+def filled(method: str, /, **tables: Any) -> Session:
+    session = begun(method, **{**MEMORY_500, **tables})
+    session.learner.memory.update(everything(session, 500), session.learner)
+    assert len(session.learner.memory) == 500
+    return session
+
+
+# -- how many steps
+
+
+@pytest.mark.parametrize("method", ["finetune", "ewc", "gdumb"])
+def test_an_epoch_over_500_exemplars_has_31_batches_of_16(method: str) -> None:
+    session = filled(method)
+    batches = learned(session, lambda: session.method.rehearse(session.stream.tasks[0], session.loop))
+    assert [len(b.y) for b in batches] == [16] * 31
+
+
+def test_published_rm_has_63_batches_of_8_the_last_of_4() -> None:
+    session = filled("rm", method={"memory_batch": "half"})
+    batches = learned(session, lambda: session.method.rehearse(session.stream.tasks[0], session.loop))
+    assert [len(b.y) for b in batches] == [8] * 62 + [4]
+
+
+def test_rm_by_default_takes_whole_batches_and_keeps_the_last() -> None:
+    session = filled("rm")
+    batches = learned(session, lambda: session.method.rehearse(session.stream.tasks[0], session.loop))
+    assert [len(b.y) for b in batches] == [16] * 31 + [4]
+
+
+def test_a_last_batch_of_one_is_left_out_even_where_last_batches_are_kept() -> None:
+    session = begun()
+    for n, sizes in ((33, [16, 16]), (34, [16, 16, 2]), (1, [1]), (5, [5])):
+        if n == 1:
+            session.learner.model.eval()
+        batches = learned(
+            session,
+            lambda n=n: session.loop.fit(  # type: ignore[misc]
+                everything(session, n), phase="other", drop_last=False, train_mode=n > 1
+            ),
+        )
+        assert [len(b.y) for b in batches[-len(sizes) :]] == sizes
+        assert session.loop.steps_per_epoch(n, "none", 16, 0, drop_last=False) == len(sizes)
+
+
+METHODS = ["finetune", "joint", "gdumb", "ewc", "rwalk", "icarl", "bic", "rm", "er"]
+
+
+@pytest.mark.parametrize("capacity", [60, 150])
+@pytest.mark.parametrize("method", METHODS)
+def test_planned_steps_are_the_steps_taken(method: str, capacity: int) -> None:
+    session, record = walked(
+        method,
+        memory={"capacity": capacity},
+        train={"memory_epochs": 2},
+        scenario={"tasks": 3},
+        dataset={"per_class": 30},
+        method={"strength": 1.0} if method == "ewc" else {},
+    )
+    (started,) = record.of(ev.RunStarted)
+    taken = [0] * 3
+    for event in record.of(ev.StepEnded):
+        taken[event.task] = event.step
+    assert taken[-1] == session.learner.step
+    planned = [sum(started.steps[: i + 1]) for i in range(3)]
+    # herding keeps capacity // classes of each class, BiC trains without what it holds out: a few less than planned
+    slack = {"icarl": 0.05, "bic": 0.2}.get(method, 0.0)
+    assert taken == pytest.approx(planned, rel=slack, abs=0)
+
+
+# -- what lies in a batch
+
+
+def test_half_and_half_batches_are_stream_first_then_memory() -> None:
+    session = filled("rm")
+    task = session.stream.tasks[0]
+    stored = {i for i in session.learner.memory.columns["ids"].tolist()}
+    stream = everything(session, 1000).subset(torch.arange(700, 1000))
+    batches = learned(session, lambda: session.loop.fit(stream, phase="stream", replay="half"))
+    assert len(batches) == 300 // 8
+    fresh = set(stream.sample_ids().tolist())
+    assert not fresh & stored
+    for batch in batches:
+        assert batch.n_stream == 8
+        assert set(batch.ids[:8].tolist()) <= fresh
+        assert set(batch.ids[8:].tolist()) <= stored
+    read = [i for b in batches for i in b.ids[:8].tolist()]
+    assert len(read) == len(set(read)) == 296, "each stream sample once"
+    drawn = [i for b in batches for i in b.ids[8:].tolist()]
+    assert len(drawn) == len(set(drawn)) == 296, "the memory is gone through before it begins again"
+    assert session.loop.samples == 296
+    assert task.index == 0
+
+
+def test_a_small_memory_is_gone_through_evenly() -> None:
+    session = begun("rm", memory={"capacity": 20, "name": "random"})
+    session.learner.memory.update(everything(session, 20), session.learner)
+    batches = learned(session, lambda: session.loop.fit(everything(session, 120), phase="stream", replay="half"))
+    drawn = torch.cat([b.ids[b.n_stream :] for b in batches])
+    counts = torch.bincount(drawn)[torch.unique(drawn)]
+    assert len(drawn) == 15 * 8
+    assert counts.tolist() == [6] * 20
+
+
+@pytest.mark.parametrize("n", [3, 8, 9])
+def test_a_stream_shorter_than_its_half_still_makes_a_batch(n: int) -> None:
+    session = filled("rm")
+    stream = everything(session, 1000).subset(torch.arange(600, 600 + n))
+    batches = learned(session, lambda: session.loop.fit(stream, phase="stream", replay="half"))
+    assert [(b.n_stream, len(b.y)) for b in batches] == [(min(n, 8), min(n, 8) + 8)]
+
+
+def test_single_sample_batches_have_no_room_for_the_memory() -> None:
+    session = begun("rm", model={"norm": False}, train={"batch_size": 1}, memory={"capacity": 20, "name": "random"})
+    session.learner.memory.update(everything(session, 20), session.learner)
+    batches = learned(session, lambda: session.loop.fit(everything(session, 10), phase="stream", replay="half"))
+    assert [(b.n_stream, len(b.y)) for b in batches] == [(1, 1)] * 10
+
+
+def test_a_shuffled_set_counts_only_its_stream_samples_and_puts_them_first() -> None:
+    session = filled("finetune")
+    stream = everything(session, 1000).subset(torch.arange(700, 1000))
+    fresh = set(stream.sample_ids().tolist())
+    batches = learned(session, lambda: session.loop.fit(stream, phase="stream", replay="concat"))
+    assert len(batches) == 800 // 16
+    for batch in batches:
+        ids = batch.ids.tolist()
+        assert [i in fresh for i in ids] == [True] * batch.n_stream + [False] * (16 - batch.n_stream)
+    assert session.loop.samples == sum(b.n_stream for b in batches) == 300
+    shares = [b.n_stream for b in batches]
+    assert min(shares) < 6 < max(shares), "batches are mixed at random, 6 of 16 on average"
+
+
+def test_labels_raw_images_and_identities_belong_together() -> None:
+    session = filled("finetune")
+    whole = everything(session, 1000)
+    row = {int(i): k for k, i in enumerate(whole.sample_ids())}
+    stream = whole.subset(torch.arange(700, 1000))
+    for batch in learned(session, lambda: session.loop.fit(stream, phase="stream", replay="concat")):
+        rows = torch.tensor([row[int(i)] for i in batch.ids])
+        assert torch.equal(batch.y, whole.labels[rows])
+        assert torch.equal(batch.raw, whole.fetch(rows))
+        assert torch.allclose(batch.x, session.learner.normalize(batch.raw))
+
+
+def test_chunks_do_not_change_what_is_in_a_batch(monkeypatch: pytest.MonkeyPatch) -> None:
+    found = []
+    for floats in (1, 36 * 16 * 3, 1 << 22):
+        monkeypatch.setitem(loop_module.CHUNK_FLOATS, "cpu", floats)
+        session = filled("rm")
+        stream = everything(session, 1000).subset(torch.arange(500, 1000))
+        batches = learned(session, lambda: session.loop.fit(stream, phase="stream", replay="half", epochs=2))  # noqa: B023
+        found.append([b.ids.tolist() for b in batches])
+        assert len(batches) == 2 * 62
+    assert found[0] == found[1] == found[2]
+    assert found[0][:62] != found[0][62:], "every epoch has an order of its own"
+
+
+def test_looking_at_data_does_not_change_the_order_of_training() -> None:
+    orders = []
+    for looks in (0, 2):
+        session = begun()
+        for _ in range(looks):
+            list(session.loop.batches(everything(session, 100), purpose="fisher", augment=True))
+        orders.append([b.ids.tolist() for b in learned(session, lambda: session.loop.fit(everything(session, 200), phase="stream"))])  # noqa: B023, E501
+    assert orders[0] == orders[1]
+
+
+def test_batches_to_look_at_hold_every_sample_once() -> None:
+    session = begun()
+    seen = list(session.loop.batches(everything(session, 100), purpose="means", batch_size=32))
+    assert [len(b.y) for b in seen] == [32, 32, 32, 4]
+    assert sorted(torch.cat([b.ids for b in seen]).tolist()) == sorted(everything(session, 100).sample_ids().tolist())
+
+
+# -- cutmix
+
+
+def mixed_batches(monkeypatch: pytest.MonkeyPatch, n: int, **tables: Any) -> list[Batch]:
+    session = begun("finetune", train={"augment": ["cutmix"], "batch_size": 16}, **tables)
+    # every image gets one gray level of its own: what is pasted can be read off the pixels
+    split = everything(session, n)
+    from cllab.data.base import Split, TensorImages
+
+    levels = torch.arange(n, dtype=torch.uint8).view(-1, 1, 1, 1).expand(n, 1, 6, 6).contiguous()
+    split = Split(TensorImages(levels), torch.arange(n), split.labels)
+    return learned(session, lambda: session.loop.fit(split, phase="stream", drop_last=False, epochs=4))
+
+
+def test_cutmix_labels_and_shares_tell_what_is_in_the_pixels(monkeypatch: pytest.MonkeyPatch) -> None:
+    batches = mixed_batches(monkeypatch, 200)
+    assert [len(b.y) for b in batches[:13]] == [16] * 12 + [8], "the short last batch is mixed too"
+    touched = 0
+    info = begun().learner.info
+    for batch in batches:
+        assert batch.y_mix is not None
+        assert batch.share is not None
+        levels = (batch.x * info.std[0] + info.mean[0]) * 255
+        own = (levels.round().long() == batch.ids.view(-1, 1, 1, 1)).float().mean(dim=(1, 2, 3))
+        share = float(batch.share)
+        partner = {int(i): int(y) for i, y in zip(batch.ids, batch.y, strict=True)}
+        for k in range(len(batch.y)):
+            foreign = levels[k].round().long()
+            foreign = foreign[foreign != batch.ids[k]]
+            if len(foreign):
+                assert own[k].item() == pytest.approx(share, abs=1e-6)
+                assert partner[int(foreign[0])] == int(batch.y_mix[k])
+                touched += 1
+        if share == 1.0:
+            assert bool((own == 1).all())
+    assert touched > 50
+    plain = [float(b.share) == 1.0 for b in batches if b.share is not None]
+    assert 0.25 < sum(plain) / len(plain) < 0.85, "about half of the batches are mixed"
+
+
+def test_loss_of_a_mixed_batch_weighs_both_labels() -> None:
+    logits = torch.randn(4, 3, generator=torch.Generator().manual_seed(0))
+    y, other = torch.tensor([0, 1, 2, 0]), torch.tensor([1, 1, 0, 2])
+    empty = torch.zeros(4, 1, 1, 1)
+    batch = Batch(empty, y, empty.byte(), y, 4, y_mix=other, share=torch.tensor(0.7))
+    expected = 0.7 * F.cross_entropy(logits, y) + 0.3 * F.cross_entropy(logits, other)
+    assert batch.cross_entropy(logits).item() == pytest.approx(expected.item(), rel=1e-6)
+
+
+def test_cutmix_stays_out_where_a_phase_says_so() -> None:
+    session = begun("finetune", train={"augment": ["cutmix"]})
+    batches = learned(session, lambda: session.loop.fit(everything(session, 64), phase="stream", cutmix=False))
+    assert all(b.y_mix is None and b.share is None for b in batches)
+
+
+# -- the journal
+
+
+def test_phases_and_pieces_of_work_cannot_be_nested() -> None:
+    session = begun()
+    with pytest.raises(RuntimeError, match="inside one another"):
+        session.loop.do(lambda: session.loop.do(lambda: None))
+    session = begun()
+    with pytest.raises(RuntimeError, match="inside one another"):
+        session.loop.do(lambda: session.loop.fit(everything(session, 32), phase="stream"))
+    session = begun()
+    session.method.after_step = lambda batch: session.loop.do(lambda: None)  # type: ignore[method-assign]
+    with pytest.raises(RuntimeError, match="inside one another"):
+        session.loop.fit(everything(session, 32), phase="stream")
+
+
+def test_what_was_done_is_skipped() -> None:
+    session = begun()
+    done: list[str] = []
+    session.loop.begin(session.stream.tasks[0], done=2)
+    for name in ("one", "two", "three"):
+        session.loop.do(lambda name=name: done.append(name))  # type: ignore[misc]
+    assert done == ["three"]
+    session.loop.begin(session.stream.tasks[0], done=1)
+    before = session.learner.step
+    session.loop.fit(everything(session, 64), phase="stream")
+    assert session.learner.step == before, "the phase is done already"
+    session.loop.fit(everything(session, 64), phase="memory", epochs=1)
+    assert session.learner.step == before + 4
+
+
+def test_momentum_lives_through_the_phases_of_a_task_and_dies_with_it() -> None:
+    session = begun(train={"memory_epochs": 1}, memory={"capacity": 50})
+    optimizers = []
+    session.loop.fit(everything(session, 64), phase="stream")
+    optimizers.append(session.loop.optimizer)
+    session.loop.fit(everything(session, 64), phase="memory")
+    optimizers.append(session.loop.optimizer)
+    assert optimizers[0] is optimizers[1]
+    session.loop.begin(session.stream.tasks[1])
+    session.loop.do(lambda: session._begin_task(session.stream.tasks[1]))
+    assert session.loop.optimizer is not optimizers[0]
+
+
+def test_rates_of_stream_and_memory_phase() -> None:
+    session, record = walked(
+        "finetune",
+        memory={"capacity": 40},
+        train={"lr": 0.1, "memory_epochs": 5, "schedule": "cos", "warmup_scale": 0.1, "stream_lr_scale": 0.5},
+        scenario={"tasks": 2},
+    )
+    rates = {(e.phase, e.epoch): round(e.lr, 5) for e in record.of(ev.StepEnded)}
+    assert rates[("stream", 0)] == 0.05
+    assert [rates[("memory", e)] for e in range(5)] == [0.01, 0.1, 0.1, 0.0505, 0.1]
+    assert session.learner.step == sum(record.of(ev.RunStarted)[0].steps)
+
+
+def test_offline_epochs_follow_the_schedule() -> None:
+    _, record = walked(
+        "finetune",
+        scenario={"tasks": 2, "stream": "offline"},
+        train={"lr": 0.1, "epochs": 4, "schedule": "cos", "warmup_scale": 0.1, "stream_lr_scale": 0.5},
+    )
+    rates = {e.epoch: round(e.lr, 5) for e in record.of(ev.StepEnded)}
+    assert [rates[e] for e in range(4)] == [0.01, 0.1, 0.1, 0.0505]
+
+
+# -- losses
+
+
+def test_recorded_losses_are_means_over_the_steps_since_the_last_record() -> None:
+    session = begun("finetune")
+    values: list[float] = []
+    original = session.method.loss
+
+    def loss(batch: Batch) -> dict[str, Any]:
+        terms = original(batch)
+        values.append(float(terms["cross-entropy"].detach()))
+        return terms
+
+    session.method.loss = loss  # type: ignore[method-assign]
+    record = session.emit
+    assert isinstance(record, Record)
+    session.loop.fit(everything(session, 1000), phase="memory", epochs=8)
+    events = record.of(ev.StepEnded)
+    last = 0
+    for event in events:
+        assert event.losses["cross-entropy"] == pytest.approx(sum(values[last : event.step]) / (event.step - last), rel=1e-5)
+        last = event.step
+    assert last == len(values) == 8 * 62
+    assert 100 < len(events) < 300, "progress is reported about two hundred times a phase"
+    for epoch in record.of(ev.EpochEnded):
+        part = values[62 * epoch.epoch : 62 * (epoch.epoch + 1)]
+        assert epoch.losses["cross-entropy"] == pytest.approx(sum(part) / 62, rel=1e-5)
+
+
+@pytest.mark.parametrize("bad_step", [1, 7, 23, 62])
+@pytest.mark.parametrize("value", [float("nan"), float("inf")])
+def test_a_loss_that_is_not_finite_ends_the_phase_and_names_term_task_and_step(bad_step: int, value: float) -> None:
+    session = begun("finetune")
+    session.learner.task = 3
+    original = session.method.loss
+    calls = 0
+
+    def loss(batch: Batch) -> dict[str, Any]:
+        nonlocal calls
+        calls += 1
+        terms = original(batch)
+        terms["extra"] = terms["cross-entropy"] * 0 + (value if calls == bad_step else 0.0)
+        return terms
+
+    session.method.loss = loss  # type: ignore[method-assign]
+    with pytest.raises(TrainingError) as caught:
+        session.loop.fit(everything(session, 1000), phase="memory", epochs=20)
+    message = str(caught.value)
+    assert message.startswith(f"loss term 'extra' is not finite at task 4, step {bad_step};") or (
+        # a weight that is not a number spoils every term of the next step: the first term is named then
+        f"is not finite at task 4, step {bad_step};" in message
+    )
+    assert "train.lr" in message
+    assert calls <= bad_step + 50
+
+
+def test_traces_are_published_for_as_many_steps_as_asked() -> None:
+    record = Record()
+    control = Control()
+    session = Session(toy("finetune", scenario={"tasks": 2}), record, control)
+    original = session.method.loss
+
+    def loss(batch: Batch) -> dict[str, Any]:
+        session.learner.trace(batch=len(batch.y), table=torch.zeros(3))
+        return original(batch)
+
+    session.method.loss = loss  # type: ignore[method-assign]
+    session.start()
+    control.trace_steps = 3
+    session.walk()
+    traces = record.of(ev.Traced)
+    assert [t.step for t in traces] == [1, 2, 3]
+    assert all(t.scalars == {"batch": 16.0} for t in traces)
+    assert session.learner.traces == {}

@@ -1,0 +1,95 @@
+"""Learning rates and optimizers against the published table and torch's own schedulers."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+from torch import nn
+
+from cllab.config import TrainConfig
+from cllab.engine.schedule import learning_rate, make_optimizer, set_rate
+
+PUBLISHED = [
+    0.0050, 0.0500, 0.0500, 0.0253, 0.0500, 0.0428, 0.0253, 0.0077,
+    0.0500, 0.0481, 0.0428, 0.0347, 0.0253, 0.0158, 0.0077, 0.0024,
+]  # fmt: skip
+CPU = torch.device("cpu")
+
+
+def test_cosine_with_warm_up_is_the_published_list() -> None:
+    rates = [learning_rate("cos", e, 0.05, warmup_scale=0.1) for e in range(16)]
+    assert [round(r, 4) for r in rates] == PUBLISHED
+
+
+def test_cosine_equals_torchs_warm_restarts_over_256_epochs() -> None:
+    lr = 0.03
+    optimizer = torch.optim.SGD([nn.Parameter(torch.zeros(1))], lr=lr)
+    theirs = torch.optim.lr_scheduler.CosineAnnealingWarmRestarts(optimizer, T_0=1, T_mult=2, eta_min=0.01 * lr)
+    for epoch in range(1, 256):
+        assert learning_rate("cos", epoch, lr) == pytest.approx(optimizer.param_groups[0]["lr"], rel=1e-9)
+        optimizer.step()
+        theirs.step()
+    # 256 epochs end at the end of the 128 epochs long cycle
+    assert learning_rate("cos", 255, lr) < 0.011 * lr
+    assert learning_rate("cos", 256, lr) == pytest.approx(lr)
+
+
+def test_multistep_drops_take_effect_at_31_61_81_91() -> None:
+    rates = [learning_rate("multistep", e, 1.0, warmup_scale=0.1) for e in range(100)]
+    drops = [e for e in range(2, 100) if rates[e] < rates[e - 1]]
+    assert drops == [31, 61, 81, 91]
+    assert rates[0] == pytest.approx(0.1)
+    assert rates[99] == pytest.approx(1e-4)
+
+
+def test_anneal_divides_by_1_1() -> None:
+    assert [learning_rate("anneal", e, 0.05, warmup_scale=0.1) for e in range(4)] == pytest.approx(
+        [0.005, 0.05, 0.05 / 1.1, 0.05 / 1.21]
+    )
+
+
+def test_constant_stays_and_warm_up_touches_the_first_epoch_only() -> None:
+    assert [learning_rate("constant", e, 0.2, warmup_scale=0.5) for e in range(3)] == [0.1, 0.2, 0.2]
+
+
+@pytest.mark.parametrize(
+    ("name", "decay", "kind"),
+    [("sgd", 1e-4, "SGD"), ("adam", 1e-6, "Adam"), ("adamw", 1e-6, "AdamW"), ("radam", 1e-5, "RAdam")],
+)
+def test_optimizer_settings_are_the_published_ones(name: str, decay: float, kind: str) -> None:
+    optimizer = make_optimizer([nn.Parameter(torch.zeros(2))], TrainConfig(optimizer=name), CPU)  # type: ignore[arg-type]
+    assert type(optimizer).__name__ == kind
+    group = optimizer.param_groups[0]
+    assert group["weight_decay"] == decay
+    if name == "sgd":
+        assert group["momentum"] == 0.9
+        assert group["nesterov"] is True
+
+
+def test_weight_decay_and_momentum_are_the_configured_ones_where_given() -> None:
+    config = TrainConfig(weight_decay=0.0, momentum=0.0, nesterov=True)
+    group = make_optimizer([nn.Parameter(torch.zeros(2))], config, CPU).param_groups[0]
+    assert group["weight_decay"] == 0.0
+    assert group["nesterov"] is False, "torch refuses nesterov without momentum"
+
+
+def test_frozen_parameters_are_left_out_and_every_group_follows_the_rate() -> None:
+    free, frozen = nn.Parameter(torch.zeros(2)), nn.Parameter(torch.zeros(2), requires_grad=False)
+    optimizer = make_optimizer([free, frozen], TrainConfig(), CPU)
+    assert [len(g["params"]) for g in optimizer.param_groups] == [1]
+    optimizer.add_param_group({"params": [nn.Parameter(torch.zeros(1))]})
+    set_rate(optimizer, 0.123)
+    assert [g["lr"] for g in optimizer.param_groups] == [0.123, 0.123]
+
+
+def test_a_step_is_nesterov_sgd_by_hand() -> None:
+    w = nn.Parameter(torch.tensor([1.0]))
+    optimizer = make_optimizer([w], TrainConfig(lr=0.1, weight_decay=0.01), CPU)
+    value, velocity = 1.0, 0.0
+    for gradient in (0.5, -0.2, 0.3):
+        w.grad = torch.tensor([gradient])
+        optimizer.step()
+        g = gradient + 0.01 * value
+        velocity = 0.9 * velocity + g
+        value -= 0.1 * (g + 0.9 * velocity)
+    assert w.item() == pytest.approx(value, rel=1e-6)

@@ -1,0 +1,87 @@
+"""Telling a story to the app, and reading what it shows."""
+
+from __future__ import annotations
+
+import asyncio
+import html
+import os
+import re
+import time
+from collections.abc import Awaitable, Callable
+from pathlib import Path
+from typing import Any
+
+from textual.pilot import Pilot
+
+from cllab.runs import Run
+from cllab.tui.app import CllabApp
+from cllab.tui.settings import Settings
+
+SIZES = ((80, 24), (120, 36), (160, 45))
+GOLDEN = Path(__file__).with_name("golden")
+
+
+def make_app(run: Run | None = None, mode: str = "live", **settings: Any) -> CllabApp:
+    """An app that starts from the default settings."""
+    chosen = Settings()
+    for name, value in {"glyphs": "unicode", **settings}.items():
+        setattr(chosen, name, value)
+    return CllabApp(runs=run.folder.parent if run else None, run=run, mode=mode, settings=chosen)
+
+
+def tell(app: CllabApp, act: Callable[[Pilot[Any]], Awaitable[None]], size: tuple[int, int] = (120, 36)) -> None:
+    """Run `app` headless at `size` while `act` presses keys."""
+
+    async def go() -> None:
+        async with app.run_test(size=size, notifications=True) as pilot:
+            await act(pilot)
+
+    asyncio.run(go())
+
+
+async def until(pilot: Pilot[Any], condition: Callable[[], object], what: str = "", seconds: float = 15.0) -> None:
+    """Wait for a state; fail with what was waited for."""
+    end = time.monotonic() + seconds
+    while not condition():
+        if time.monotonic() > end:
+            raise AssertionError(f"waited {seconds} s for {what or condition}; the screen shows:\n{shown(pilot.app)}")
+        await pilot.pause(0.005)
+    await pilot.pause()
+
+
+async def press(pilot: Pilot[Any], *keys: str) -> None:
+    """Press keys and let what they caused be drawn."""
+    await pilot.press(*keys)
+    await pilot.pause()
+
+
+def rows_of(svg: str) -> list[str]:
+    """The text of a picture that Textual exported, row by row."""
+    width = max(1, round(float(re.findall(r'textLength="([\d.]+)"', svg)[-1])))
+    found = re.findall(r'<text[^>]*?x="([\d.]+)" y="([\d.]+)" textLength="([\d.]+)"[^>]*>(.*?)</text>', svg, re.S)
+    cell = (
+        min(float(length) / max(1, len(html.unescape(text))) for _, _, length, text in found if text.strip()) or width
+    )
+    lines: dict[float, str] = {}
+    for x, y, _, text in found:
+        at = round(float(x) / cell)
+        lines[float(y)] = lines.get(float(y), "").ljust(at) + html.unescape(text).replace("\u00a0", " ")
+    return [lines[y].rstrip() for y in sorted(lines)]
+
+
+def shown(app: Any) -> str:
+    """What is on the screen, as text."""
+    return "\n".join(rows_of(app.export_screenshot(simplify=True)))
+
+
+def golden(name: str, text: str) -> None:
+    """Compare with `golden/NAME.txt`; `CLLAB_GOLDEN=write` writes it."""
+    path = GOLDEN / f"{name}.txt"
+    text = "\n".join(line.rstrip() for line in text.splitlines()) + "\n"
+    if os.environ.get("CLLAB_GOLDEN") == "write":
+        path.parent.mkdir(exist_ok=True)
+        path.write_text(text, encoding="utf-8")
+    assert path.exists(), (
+        f"no golden text {path.name}; write it with CLLAB_GOLDEN=write pytest {Path(__file__).parent.name}"
+    )
+    assert text == path.read_text(encoding="utf-8"), f"{path.name} differs; look at it, then CLLAB_GOLDEN=write"

@@ -1,0 +1,205 @@
+"""What the lists know of run folders, whatever state these are in."""
+
+from __future__ import annotations
+
+import json
+import os
+import time
+from pathlib import Path
+
+import pytest
+
+from cllab import events as ev
+from cllab.catalog import load
+from cllab.config import RunConfig
+from cllab.runs import Run, RunLock, RunStore
+from cllab.tui.estimates import duration, estimate
+from cllab.tui.index import Entry, RunIndex, age, read_entry
+from tests.tui.recorded import make_run
+
+QUICK = {"name": "quick", "method": {"name": "er"}, "dataset": {"name": "digits"}, "memory": {"capacity": 100}}
+
+
+def config(**tables: object) -> RunConfig:
+    return RunConfig.from_dict({**QUICK, **tables}, load())
+
+
+def result_of(chosen: RunConfig, *, seconds: float = 10.0) -> dict[str, object]:
+    return {
+        "name": chosen.name,
+        "status": "done",
+        "signature": chosen.signature,
+        "config": ev.plain(chosen.to_dict()),
+        "metrics": {"average_accuracy": 0.5, "last_accuracy": 0.4, "forgetting": 0.1},
+        "seconds": {"total": seconds},
+        "memory": {"samples": 50, "bytes": 4000, "by_kind": {"images": 3200, "labels": 800}},
+        "device": "cpu",
+    }
+
+
+def ended(store: RunStore, chosen: RunConfig, *, seconds: float = 10.0) -> Run:
+    run = store.create(chosen)
+    run.lock_path.write_text("1")
+    sink = run.sink()
+    sink(ev.RunEnded(status="done"))
+    sink.close()
+    run.result_path.write_text(json.dumps(result_of(chosen, seconds=seconds)))
+    return run
+
+
+def test_a_finished_run(finished: Run) -> None:
+    entry = read_entry(finished)
+    assert (entry.state, entry.is_over, entry.problem) == ("done", True, "")
+    assert entry.last == json.loads(finished.result_path.read_text())["metrics"]["last_accuracy"]
+    assert (entry.method, entry.dataset, entry.memory, entry.capacity) == ("er", "cifar10", "reservoir", 200)
+
+
+TORN = {
+    "empty folder but a config": {"config.toml": ""},
+    "config is not TOML": {"config.toml": "name = ", "events.jsonl": "{}\n"},
+    "config is binary": {"config.toml": b"\xff\xfe\x00"},
+    "config of the wrong shape": {"config.toml": 'method = 3\n[memory]\ncapacity = "many"\n[scenario]\ntasks = "x"'},
+    "torn last line": {"config.toml": "name = 'x'", "events.jsonl": '{"v":1,"kind":"RunSta'},
+    "only nonsense": {"config.toml": "name = 'x'", "events.jsonl": "nonsense\n\n[1,2]\nnull\n"},
+    "newer records": {"config.toml": "name = 'x'", "events.jsonl": '{"v":9,"kind":"Dreamed","t":1}\n'},
+    "result is torn": {"config.toml": "name = 'x'", "result.json": '{"metrics": {"average_acc'},
+    "result of the wrong shape": {"config.toml": "", "result.json": '{"metrics": [], "seconds": 3, "device": 7, "memory": "x"}'},
+    "result is a list": {"config.toml": "", "result.json": "[1]"},
+    "numbers that are none": {"config.toml": "", "result.json": '{"metrics": {"average_accuracy": NaN, "forgetting": true}}'},
+    "lock holds text": {"config.toml": "", "lock": "hello", "events.jsonl": ""},
+}
+
+
+@pytest.mark.parametrize("files", TORN.values(), ids=TORN.keys())
+def test_a_torn_folder_gives_an_entry_with_blanks(files: dict[str, str | bytes], tmp_path: Path) -> None:
+    folder = tmp_path / "runs" / "20260101-000000-torn-s1"
+    folder.mkdir(parents=True)
+    for name, content in files.items():
+        (folder / name).write_bytes(content if isinstance(content, bytes) else content.encode())
+    index = RunIndex(RunStore(folder.parent))
+    assert index.refresh()
+    (entry,) = index.entries
+    assert entry.state in ("starting", "lost")
+    assert entry.average is None
+    assert not index.refresh()
+
+
+def test_only_what_changed_is_read_again(store: RunStore) -> None:
+    runs = [ended(store, config(seed=i)) for i in range(20)]
+    index = RunIndex(store)
+    index.refresh()
+    assert index.n_read == 20
+    assert not index.refresh()
+    assert index.n_read == 20
+    runs[3].result_path.write_text(json.dumps({**result_of(config(seed=3)), "metrics": {"average_accuracy": 0.9}}))
+    assert index.refresh()
+    assert index.n_read == 21
+    runs[5].delete()
+    assert index.refresh()
+    assert len(index.entries) == 19
+
+
+def test_a_run_whose_process_dies_is_noticed_without_a_change_of_files(store: RunStore) -> None:
+    run = store.create(config())
+    lock = RunLock(run.lock_path)
+    sink = run.sink()
+    sink(ev.PhaseStarted(phase="loading"))
+    index = RunIndex(store)
+    index.refresh()
+    assert index.entries[0].state == "training"
+    lock.release()
+    assert index.refresh()
+    assert index.entries[0].state == "lost"
+    sink.close()
+
+
+def test_progress_of_a_run_that_trains(tmp_path: Path) -> None:
+    run = make_run(tmp_path / "runs" / "20260101-000000-half-s1", until_task=2, finished=False)
+    lock = RunLock(run.lock_path)
+    entry = read_entry(run)
+    assert entry.state == "training"
+    assert entry.fraction is None or 0 < entry.fraction < 1
+    lock.release()
+
+
+def test_five_hundred_runs_are_looked_at_quickly(store: RunStore) -> None:
+    first = ended(store, config())
+    for i in range(1, 500):
+        folder = store.folder / f"20260101-{i:06}-copy-s1"
+        folder.mkdir()
+        for path in ("config.toml", "events.jsonl", "result.json", "lock"):
+            os.link(first.folder / path, folder / path)
+    index = RunIndex(store)
+    index.refresh()
+    assert len(index.entries) == 500
+    times = []
+    for _ in range(5):
+        start = time.process_time()
+        assert not index.refresh()
+        times.append(time.process_time() - start)
+    assert index.n_read == 500
+    assert min(times) < 0.15
+
+
+# -- estimates
+
+
+def entries(store: RunStore) -> tuple[Entry, ...]:
+    index = RunIndex(store)
+    index.refresh()
+    return index.entries
+
+
+def test_nothing_is_known_before_anything_has_run(store: RunStore) -> None:
+    found = estimate(config(), (), load())
+    assert (found.seconds, found.bytes) == (None, None)
+
+
+def test_the_same_setup_takes_the_same_time(store: RunStore) -> None:
+    ended(store, config(seed=1), seconds=8.0)
+    ended(store, config(seed=2), seconds=10.0)
+    ended(store, config(seed=3), seconds=30.0)
+    found = estimate(config(seed=9), entries(store), load())
+    assert found.seconds == 10.0
+    assert "3 runs of this very setup" in found.basis
+
+
+def test_twice_the_work_takes_twice_the_time(store: RunStore) -> None:
+    ended(store, config(train={"epochs": 10}, scenario={"name": "disjoint"}, memory={"capacity": 0}), seconds=10.0)
+    more = config(train={"epochs": 20}, scenario={"name": "disjoint"}, memory={"capacity": 0})
+    found = estimate(more, entries(store), load())
+    assert found.seconds == pytest.approx(20.0, rel=0.1)
+    assert not found.rough
+
+
+def test_another_method_gives_a_rough_answer_and_other_data_none(store: RunStore) -> None:
+    ended(store, config(), seconds=10.0)
+    assert estimate(config(method={"name": "finetune"}), entries(store), load()).rough
+    assert estimate(config(dataset={"name": "mnist"}), entries(store), load()).seconds is None
+    assert estimate(config(train={"epochs": 100}), entries(store), load()).seconds is None
+
+
+def test_bytes_by_kind_grow_with_the_capacity(store: RunStore) -> None:
+    ended(store, config())
+    found = estimate(config(memory={"capacity": 500}), entries(store), load())
+    assert found.bytes == {"images": 32000, "labels": 8000}
+    assert estimate(config(memory={"capacity": 0}), entries(store), load()).bytes == {}
+
+
+def test_a_result_edited_by_hand_is_no_ground_for_an_estimate(store: RunStore) -> None:
+    run = ended(store, config())
+    run.result_path.write_text('{"status": "done", "seconds": {"total": 5}, "memory": {"by_kind": 3, "samples": 0}, "config": 7}')
+    run.config_path.write_text('[method]\nname = "er"\n[dataset]\nname = "digits"\n[model]\nname = "mlp"\nwidth = "wide"\n')
+    assert estimate(config(), entries(store), load()).seconds is None
+
+
+@pytest.mark.parametrize(
+    ("seconds", "text"),
+    [(0.4, "under 1 s"), (59, "59 s"), (130, "2 min 10 s"), (600, "10 min"), (3599, "60 min"), (7200, "2 h"), (7500, "2 h 5 min")],
+)
+def test_durations(seconds: float, text: str) -> None:
+    assert duration(seconds) == text
+
+
+def test_ages() -> None:
+    assert [age(s) for s in (5, 90, 7200, 200000, 4e8)] == ["now", "1 min", "2 h", "2 d", "12 y"]

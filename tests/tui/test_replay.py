@@ -1,0 +1,111 @@
+"""A replay: the same screens at any moment of a run that is over."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from textual.pilot import Pilot
+
+from cllab.runs import Run
+from cllab.tui.player import Player
+from cllab.tui.widgets.scrub_bar import ScrubBar
+from cllab.tui.widgets.thumbs import ThumbGrid
+from tests.tui.stories import SIZES, make_app, press, shown, tell, until
+
+
+async def player_of(pilot: Pilot[Any], app: Any) -> Player:
+    await until(pilot, lambda: isinstance(app.feed, Player) and app.feed.loaded, "the recording")
+    assert isinstance(app.feed, Player)
+    return app.feed
+
+
+@pytest.mark.parametrize("size", SIZES, ids=lambda s: f"{s[0]}x{s[1]}")
+def test_playing_holding_and_scrubbing(finished: Run, size: tuple[int, int]) -> None:
+    app = make_app(finished, mode="replay", rate=20.0)
+
+    async def act(pilot: Pilot[Any]) -> None:
+        player = await player_of(pilot, app)
+        await until(pilot, lambda: player.position > 0, "the clock")
+        await press(pilot, "space")
+        await until(pilot, lambda: not player.playing)
+        held = player.position
+        assert "held" in shown(app)
+        assert "x1" in shown(app)
+        # a hundredth, a task, the ends
+        await press(pilot, "right")
+        assert player.position == pytest.approx(held + player.duration / 100)
+        await press(pilot, "left")
+        assert player.position == pytest.approx(held)
+        await press(pilot, "full_stop", "full_stop")
+        assert player.position == player.timeline.tasks[2]
+        await until(pilot, lambda: player.state.task == 2)
+        text = shown(app)
+        assert "task 3/5" in text
+        assert "T2" in text
+        assert "▸ training" in text
+        await press(pilot, "comma")
+        assert player.position == player.timeline.tasks[1]
+        await press(pilot, "end")
+        await until(pilot, lambda: player.state.is_over)
+        assert "✓ done" in shown(app)
+        await press(pilot, "home")
+        await until(pilot, lambda: player.state.n_events <= 1)
+        # speed
+        await press(pilot, "plus", "plus", "minus")
+        assert player.speed == 2.0
+        await until(pilot, lambda: "x2" in shown(app))
+        # a click on the bar
+        bar = app.screen.query_one(ScrubBar)
+        await pilot.click(bar, offset=(bar.size.width - 2, 0))
+        await until(pilot, lambda: player.position > 0.9 * player.duration, "a jump")
+        # at the end it holds, and space begins again
+        await press(pilot, "end", "space")
+        await until(pilot, lambda: player.playing and player.position < 0.5 * player.duration)
+
+    tell(app, act, size)
+
+
+def test_the_memory_moves_with_the_clock(finished: Run) -> None:
+    app = make_app(finished, mode="replay", rate=20.0)
+
+    async def act(pilot: Pilot[Any]) -> None:
+        player = await player_of(pilot, app)
+        await press(pilot, "space", "end", "3")
+        await until(pilot, lambda: "[T5]" in shown(app))
+        await press(pilot, "left", "left")
+        await until(pilot, lambda: "[T3]" in shown(app))
+        await until(pilot, lambda: player.position == player.timeline.ends[2])
+        assert player.state.tasks_done == 3
+        # and the Live screen stands at the same moment
+        await press(pilot, "2")
+        await until(pilot, lambda: "task 3/5" in shown(app))
+        await press(pilot, "3", "right")
+        await until(pilot, lambda: "[T4]" in shown(app))
+        assert len(app.screen.query_one(ThumbGrid).sections) == 8
+
+    tell(app, act)
+
+
+def test_nothing_commands_the_run(finished: Run) -> None:
+    app = make_app(finished, mode="replay", rate=20.0)
+
+    async def act(pilot: Pilot[Any]) -> None:
+        await player_of(pilot, app)
+        await press(pilot, "n", "x", "d", "K", "r")
+        assert app.is_running
+        assert not finished.control_path.exists()
+        await press(pilot, "q")
+
+    tell(app, act)
+    assert app.return_value == 0
+
+
+def test_a_speed_that_can_be_watched(hundred: Run) -> None:
+    app = make_app(hundred, mode="replay")
+
+    async def act(pilot: Pilot[Any]) -> None:
+        player = await player_of(pilot, app)
+        assert player.duration / player.speed <= 40
+
+    tell(app, act)
