@@ -28,7 +28,11 @@ def run(arguments: Sequence[str]) -> int:
     except CllabError as error:
         return _say(str(error), error.exit_code)
     except (KeyboardInterrupt, typer.Abort):
-        return _say("interrupted", EXIT_INTERRUPTED)
+        return EXIT_INTERRUPTED
+    except SystemExit as end:
+        # typer ends so when the reader of a pipe is gone
+        gone = isinstance(end.__context__, BrokenPipeError)
+        return EXIT_DONE if gone or end.code is None else end.code if isinstance(end.code, int) else EXIT_FAILED
     except BrokenPipeError:
         # the reader of our output has seen enough; the interpreter must not try to flush the rest
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
@@ -49,7 +53,7 @@ def _parse_error() -> type[Exception]:
     """What typer raises for arguments that it cannot parse; where the class lives depends on typer's version."""
     import typer
 
-    return next(c for c in typer.BadParameter.__mro__ if c.__name__ == "ClickException")  # type: ignore[return-value]
+    return next(c for c in typer.BadParameter.__mro__ if c.__name__ == "ClickException")
 
 
 def _told(error: Any) -> str:

@@ -48,9 +48,7 @@ class Verdict:
 def configurations(preset: Preset, expectation: Expectation) -> list[RunConfig]:
     """What must be run for a claim, one per seed."""
     fidelity = [f"fidelity={expectation.fidelity}"] if expectation.fidelity else []
-    return [
-        preset.config.override([*fidelity, f"seed={seed}"], base=preset.path.parent) for seed in expectation.seeds
-    ]
+    return [preset.config.override([*fidelity, f"seed={seed}"], base=preset.path.parent) for seed in expectation.seeds]
 
 
 def judge(preset: Preset, expectation: Expectation, outcomes: Mapping[int, Outcome]) -> Verdict:

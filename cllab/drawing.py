@@ -9,6 +9,7 @@ import io
 from collections.abc import Sequence
 from dataclasses import dataclass
 from html import escape
+from itertools import pairwise
 from typing import Any
 
 from cllab.outcome import Outcome
@@ -237,7 +238,7 @@ def _dashes(points: Sequence[tuple[float, float]], on: float, off: float) -> lis
     """The pieces of a line that are drawn, measured along it."""
     pieces: list[list[tuple[float, float]]] = []
     position = 0.0
-    for (x0, y0), (x1, y1) in zip(points, points[1:], strict=False):
+    for (x0, y0), (x1, y1) in pairwise(points):
         length = ((x1 - x0) ** 2 + (y1 - y0) ** 2) ** 0.5
         done = 0.0
         while done < length:
@@ -247,9 +248,7 @@ def _dashes(points: Sequence[tuple[float, float]], on: float, off: float) -> lis
                 step = min(length - done, 1e-3)
             if within < on:
                 a, b = done / length, (done + step) / length
-                pieces.append(
-                    [(x0 + a * (x1 - x0), y0 + a * (y1 - y0)), (x0 + b * (x1 - x0), y0 + b * (y1 - y0))]
-                )
+                pieces.append([(x0 + a * (x1 - x0), y0 + a * (y1 - y0)), (x0 + b * (x1 - x0), y0 + b * (y1 - y0))])
             done += step
             position += step
     return pieces

@@ -316,6 +316,9 @@ def _well_formed(event: Event) -> bool:
         elif hint.startswith("dict[str, float") or hint == "dict[str, int]":
             if not isinstance(value, dict) or not all(v is None or _number(v) for v in value.values()):
                 return False
+        elif hint == "dict[str, str]":
+            if not isinstance(value, dict) or not all(isinstance(v, str) for v in value.values()):
+                return False
         elif hint.startswith("dict") and not isinstance(value, dict):
             return False
         elif hint == "Floats":

@@ -118,7 +118,12 @@ def _component(spec: ComponentSpec, catalog: Catalog, paper: Paper, sets: Sequen
     parts.append(_parameters(spec, paper, width))
     if spec.kind == "scenario":
         values = spec.parse(_assigned(sets, spec.name))
-        parts.append(picture(spec.name, values, dataset or DEFAULT_DATASET, catalog, paper))
+        try:
+            parts.append(picture(spec.name, values, dataset or DEFAULT_DATASET, catalog, paper))
+        except UsageError as error:
+            if sets:
+                raise
+            parts.append(str(error))
     return "\n\n".join(part for part in parts if part)
 
 
@@ -182,7 +187,12 @@ def _parameters(spec: ComponentSpec, paper: Paper, width: int) -> str:
         fits = len(key) + 3 + len(item.allowed()) <= width
         lines.append(f"{key}   {paper.dim(item.allowed())}" if fits else key)
         if not fits:
-            lines += [paper.dim(line) for line in textwrap.wrap(item.allowed(), width - 6, initial_indent="      ", subsequent_indent="      ")]
+            lines += [
+                paper.dim(line)
+                for line in textwrap.wrap(
+                    item.allowed(), width - 6, initial_indent="      ", subsequent_indent="      "
+                )
+            ]
         lines.append(textwrap.fill(_help(item), width, initial_indent="      ", subsequent_indent="      "))
     return "\n".join(lines)
 
@@ -218,7 +228,9 @@ def _metric(metric: Metric, paper: Paper) -> str:
 def _preset(preset: Preset, catalog: Catalog, paper: Paper, sets: Sequence[str]) -> str:
     config = preset.config.override(sets, base=preset.path.parent) if sets else preset.config
     parts = [f"{paper.bold(preset.name)} (preset)"]
-    parts.append("\n".join(wrapped(line, min(paper.width, 100)) for line in (preset.comment or preset.about).splitlines()))
+    parts.append(
+        "\n".join(wrapped(line, min(paper.width, 100)) for line in (preset.comment or preset.about).splitlines())
+    )
     parts.append(settings_text(config.to_dict(), catalog, paper))
     if preset.expect:
         parts.append("\n".join([paper.bold("claims"), *(f"  {claim(e, paper)}" for e in preset.expect)]))

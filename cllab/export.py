@@ -55,9 +55,7 @@ def csv_tables(outcome: Outcome) -> dict[str, str]:
     """CSV texts by name: the accuracy matrix (""), "per-class" and, of an online run that was watched, "stream"."""
     n = outcome.n_tasks
     head = ["after_task", *(f"task_{j + 1}" for j in range(n)), "seen"]
-    rows = [
-        [i + 1, *row, outcome.seen[i] if i < len(outcome.seen) else None] for i, row in enumerate(outcome.matrix)
-    ]
+    rows = [[i + 1, *row, outcome.seen[i] if i < len(outcome.seen) else None] for i, row in enumerate(outcome.matrix)]
     tables = {"": _csv(head, rows)}
     if outcome.per_class:
         names = outcome.class_names or tuple(map(str, range(len(outcome.per_class))))

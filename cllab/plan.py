@@ -1,7 +1,7 @@
 """Tables of experiments: a plan in TOML, the runs that fill it, and the Markdown that comes out.
 
-A row is a preset with settings of its own, a column is a variant of every row (other settings on top); a cell is the mean
-and deviation of a metric over the seeds. Numbers that others published stand beside them.
+A row is a preset with settings of its own, a column is a variant of every row (other settings on top); a cell is the
+mean and deviation of a metric over the seeds. Numbers that others published stand beside them.
 """
 
 from __future__ import annotations
@@ -180,14 +180,14 @@ def _plan(data: Mapping[str, Any], where: str) -> Plan:
             )
         )
         if len(rows[-1].published) > max(1, len(references)):
-            raise UsageError(f"{place}.published has {len(rows[-1].published)} numbers for {len(references)} references")
+            raise UsageError(
+                f"{place}.published has {len(rows[-1].published)} numbers for {len(references)} references"
+            )
     if not references and any(row.published for row in rows):
         references = ("published",)
     seeds = _seeds(data, "") or (1, 2, 3)
     note = data.get("note", "")
-    return Plan(
-        _text(data, "title", ""), str(note), seeds, references, tuple(columns), tuple(rows), name=where
-    )
+    return Plan(_text(data, "title", ""), str(note), seeds, references, tuple(columns), tuple(rows), name=where)
 
 
 class Done:
@@ -299,7 +299,9 @@ def _tables(value: object, key: str) -> list[Mapping[str, Any]]:
 def _text(data: Mapping[str, Any], key: str, place: str) -> str:
     value = data.get(key)
     if not isinstance(value, str) or not value:
-        raise UsageError(f"{f'{place}.' if place else ''}{key} must be text{' and is missing' if value is None else ''}")
+        raise UsageError(
+            f"{f'{place}.' if place else ''}{key} must be text{' and is missing' if value is None else ''}"
+        )
     return value
 
 
@@ -311,7 +313,9 @@ def _texts(value: object, key: str) -> tuple[str, ...]:
 
 def _metric(value: object, key: str) -> str:
     if not isinstance(value, str) or value not in METRICS:
-        raise UsageError(f"{key}: no metric {value!r}{nearest(str(value), METRICS) or '; known: ' + ', '.join(METRICS)}")
+        raise UsageError(
+            f"{key}: no metric {value!r}{nearest(str(value), METRICS) or '; known: ' + ', '.join(METRICS)}"
+        )
     return value
 
 

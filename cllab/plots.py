@@ -84,7 +84,7 @@ def accuracy_chart(
         x = [i + 1.0 for i in range(n) if matrix[i][task] is not None and (i >= task or matrix[task][task] is None)]
         y = [100 * float(matrix[int(i) - 1][task] or 0.0) for i in x]
         if x:
-            mark = str(task + 1) if task < 9 else "abcdefghi"[place]
+            mark = str(task + 1) if len(matrix[0]) <= 9 else "abcdefghi"[place]
             lines.append(Line(f"{mark} task {task + 1}", mark, x, y, COLORS[place % len(COLORS)]))
     known = [(i + 1.0, 100 * v) for i, v in enumerate(seen) if v is not None]
     if known:

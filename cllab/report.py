@@ -197,9 +197,7 @@ def run_markdown(outcome: Outcome) -> str:
     """One run as a Markdown page."""
     n = outcome.n_tasks
     lines = [f"# {outcome.name}, seed {outcome.seed}", ""]
-    lines.append(
-        markdown_table(["", ""], [[kind, outcome.name_of(kind)] for kind in _KINDS if outcome.name_of(kind)])
-    )
+    lines.append(markdown_table(["", ""], [[kind, outcome.name_of(kind)] for kind in _KINDS if outcome.name_of(kind)]))
     if outcome.matrix:
         rows = []
         for i, row in enumerate(outcome.matrix):

@@ -44,7 +44,9 @@ def list_(
         print(f"no {what}", file=sys.stderr)
         return
     cells = [[_cell(row.get(column), column) for column in columns] for row in rows]
-    numbers = [i for i, c in enumerate(columns) if all(isinstance(row.get(c), (int, float)) or not row.get(c) for row in rows)]
+    numbers = [
+        i for i, c in enumerate(columns) if all(isinstance(row.get(c), (int, float)) or not row.get(c) for row in rows)
+    ]
     # a program that reads lines must not meet one that is broken in two
     width = paper.width if sys.stdout.isatty() else None
     print(table(columns, cells, right=numbers, width=width, paper=paper))
@@ -85,7 +87,9 @@ def _fact(name: str, facts: Any) -> Any:
 def _metrics(_runs: str | None) -> tuple[Rows, list[str]]:
     from cllab.metrics import METRICS
 
-    rows = [{**vars(m), "better": "higher" if m.higher_is_better else "lower", "idea": m.help} for m in METRICS.values()]
+    rows = [
+        {**vars(m), "better": "higher" if m.higher_is_better else "lower", "idea": m.help} for m in METRICS.values()
+    ]
     return rows, ["name", "better", "idea"]
 
 

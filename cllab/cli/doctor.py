@@ -157,7 +157,9 @@ def _folders(runs: str | None) -> Iterator[Check]:
     root = where.data_root()
     here = [n for n in where.names() if where.dataset_status(n, scan=False).found]
     # the built-in data need no folder
-    yield Check("data", "ok" if root.is_dir() else "note", f"{root}{'' if root.is_dir() else ' (not there)'}: {', '.join(here)}")
+    yield Check(
+        "data", "ok" if root.is_dir() else "note", f"{root}{'' if root.is_dir() else ' (not there)'}: {', '.join(here)}"
+    )
     for name, folder in (("cache", cache_folder()), ("runs", runs_folder(runs))):
         yield _writable(name, folder)
 

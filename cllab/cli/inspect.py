@@ -149,7 +149,9 @@ def export(
     out: Annotated[
         str | None,
         typer.Option(
-            "--out", metavar="PATH", help="A file, a folder, or - for stdout; else the current folder.",
+            "--out",
+            metavar="PATH",
+            help="A file, a folder, or - for stdout; else the current folder.",
             show_default=False,
         ),
     ] = None,

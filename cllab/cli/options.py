@@ -6,12 +6,38 @@ from typing import Annotated
 
 import typer
 
+
+def complete_presets(incomplete: str) -> list[str]:
+    """Shipped presets that begin so, for the shell's completion."""
+    from cllab import presets
+
+    return [name for name in presets.names() if name.startswith(incomplete)]
+
+
+def complete_runs(incomplete: str) -> list[str]:
+    """Runs of the runs folder that begin so, newest first."""
+    from cllab.runs import RunStore
+
+    return [run.id for run in RunStore() if run.id.startswith(incomplete)]
+
+
 PresetName = Annotated[
-    str, typer.Argument(metavar="PRESET", help="A preset file, or the name of a shipped one.", show_default=False)
+    str,
+    typer.Argument(
+        metavar="PRESET",
+        help="A preset file, or the name of a shipped one.",
+        show_default=False,
+        autocompletion=complete_presets,
+    ),
 ]
 RunName = Annotated[
     str,
-    typer.Argument(metavar="RUN", help="A run folder, its name or a part of it, or 'last'.", show_default=False),
+    typer.Argument(
+        metavar="RUN",
+        help="A run folder, its name or a part of it, or 'last'.",
+        show_default=False,
+        autocompletion=complete_runs,
+    ),
 ]
 Runs = Annotated[
     str | None,

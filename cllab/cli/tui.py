@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, NoReturn
 
 import typer
 
-from cllab.cli.options import Runs
+from cllab.cli.options import Runs, complete_runs
 from cllab.errors import CllabError, DataError, UsageError
 
 if TYPE_CHECKING:
@@ -17,7 +17,12 @@ if TYPE_CHECKING:
     from cllab.runs import Run
 
 LastRun = Annotated[
-    str, typer.Argument(metavar="RUN", help="A run folder, its name or a part of it; the newest when left out.")
+    str,
+    typer.Argument(
+        metavar="RUN",
+        help="A run folder, its name or a part of it; the newest when left out.",
+        autocompletion=complete_runs,
+    ),
 ]
 
 
@@ -89,9 +94,7 @@ def _check_data(config: RunConfig) -> None:
     from cllab.data.where import dataset_status
 
     name = config.dataset.name
-    status = dataset_status(
-        name, config.dataset.common.get("root") or None, config=config.dataset.values, scan=False
-    )
+    status = dataset_status(name, config.dataset.common.get("root") or None, config=config.dataset.values, scan=False)
     if not status.found:
         places = f"; looked for {', '.join(status.where)}" if status.where else ""
         raise DataError(f"{name}: {status.problem}{places}; see: cllab data {name}")

@@ -12,10 +12,10 @@ from rich.text import Text
 from cllab.catalog import Catalog
 from cllab.config import COMMON, EVALUATE, TRAIN
 from cllab.spec import ComponentSpec, FieldSpec
-from cllab.tui.draft import show
 from cllab.tui.glyphs import Glyphs
 from cllab.tui.theme import RGB, Palette, style
 from cllab.tui.units import size
+from cllab.tui.words import show
 
 if TYPE_CHECKING:
     from cllab.metrics import Metric

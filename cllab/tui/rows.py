@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from cllab.spec import ComponentSpec, FieldSpec
-from cllab.tui.draft import KINDS, Draft, parse_seeds, seeds_text, show
-from cllab.tui.form import Row
+from cllab.tui.controls import Row
+from cllab.tui.draft import KINDS, Draft
 from cllab.tui.screens.pick import Pick
+from cllab.tui.words import parse_seeds, seeds_text, show
 
 GROUPS = ("method", "scenario", "memory", "model", "dataset", "train", "evaluate", "")
 """Tables under their headings, in the order of the form; "" holds the keys outside the tables."""

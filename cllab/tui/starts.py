@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import tomllib
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
@@ -11,7 +12,8 @@ from typing import Any
 from cllab.catalog import Catalog
 from cllab.errors import UsageError
 from cllab.presets import shipped
-from cllab.tui.draft import Base, Draft, parse_seeds
+from cllab.tui.draft import Base, Draft
+from cllab.tui.words import parse_seeds
 
 QUICK = "quickstart"
 FIRST = (QUICK, "forgetting")
@@ -131,3 +133,14 @@ def _shown(path: Path) -> str:
         return str(path.resolve().relative_to(Path.cwd()))
     except ValueError:
         return str(path)
+
+
+def first_draft(remembered: Mapping[str, Any], quick: Start | None, catalog: Catalog) -> Draft:
+    """What the form holds at first: the last setup, else the quick look, else the first of everything there is."""
+    draft = recall(remembered, catalog)
+    if draft is not None:
+        return draft
+    if quick is not None:
+        with contextlib.suppress(UsageError):
+            return quick.draft(catalog)
+    return Draft.of({kind: {"name": catalog.names(kind)[0]} for kind in ("method", "dataset")}, catalog)

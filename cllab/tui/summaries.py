@@ -8,12 +8,12 @@ from typing import TYPE_CHECKING
 from rich.text import Text
 
 from cllab.errors import UsageError
-from cllab.tui.draft import show
 from cllab.tui.estimates import duration
 from cllab.tui.index import Entry
 from cllab.tui.starts import Start
 from cllab.tui.theme import style
 from cllab.tui.units import size
+from cllab.tui.words import show
 
 if TYPE_CHECKING:
     from cllab.tui.app import CllabApp

@@ -196,7 +196,7 @@ def numbers(run: Run) -> dict[str, Any]:
 LONG: dict[str, Any] = {
     "scenario": {"tasks": 3},
     "memory": {"name": "reservoir", "capacity": 60},
-    "train": {"memory_epochs": 250, "checkpoint_seconds": 1, "augment": ["cutout"]},
+    "train": {"memory_epochs": 250, "checkpoint_seconds": 1, "augment": ["crop"]},
     "evaluate": {"every": 100},
 }
 """A few seconds of training in a process: long enough to be hit."""
@@ -256,7 +256,9 @@ def test_stopped_interrupted_terminated_and_killed_a_run_ends_with_the_numbers_o
         running(process, 150)
         # a second command on the folder is refused meanwhile
         assert train(run, signals=False) == 2
-        refusal = f"cllab: run '{run.id}' is already being trained by process {process.pid}; use cllab attach to watch it"
+        refusal = (
+            f"cllab: run '{run.id}' is already being trained by process {process.pid}; use cllab attach to watch it"
+        )
         assert capsys.readouterr().err.strip() == refusal
         process.send_signal(signal.SIGINT)
         assert end(process) == 130

@@ -187,7 +187,12 @@ def test_looking_at_data_does_not_change_the_order_of_training() -> None:
         session = begun()
         for _ in range(looks):
             list(session.loop.batches(everything(session, 100), purpose="fisher", augment=True))
-        orders.append([b.ids.tolist() for b in learned(session, lambda: session.loop.fit(everything(session, 200), phase="stream"))])  # noqa: B023, E501
+        orders.append(
+            [
+                b.ids.tolist()
+                for b in learned(session, lambda: session.loop.fit(everything(session, 200), phase="stream"))
+            ]
+        )  # noqa: B023, E501
     assert orders[0] == orders[1]
 
 
@@ -340,7 +345,9 @@ def test_recorded_losses_are_means_over_the_steps_since_the_last_record() -> Non
     events = record.of(ev.StepEnded)
     last = 0
     for event in events:
-        assert event.losses["cross-entropy"] == pytest.approx(sum(values[last : event.step]) / (event.step - last), rel=1e-5)
+        assert event.losses["cross-entropy"] == pytest.approx(
+            sum(values[last : event.step]) / (event.step - last), rel=1e-5
+        )
         last = event.step
     assert last == len(values) == 8 * 62
     assert 100 < len(events) < 300, "progress is reported about two hundred times a phase"

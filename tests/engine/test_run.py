@@ -22,38 +22,40 @@ TWO: dict[str, Any] = {
     "train": {"batch_size": 8, "memory_epochs": 1},
 }
 
-SEQUENCE = """
-RunStarted
-TaskStarted 0
-PhaseStarted stream 0
-StepEnded 0
-StepEnded 0
-EpochEnded 0
-PhaseStarted select 0
-MemoryUpdated 0
-PhaseStarted memory 0
-StepEnded 0
-EpochEnded 0
-Evaluated 0 task
-TaskEnded 0
-CheckpointSaved 0
-TaskStarted 1
-PhaseStarted stream 1
-StepEnded 1
-StepEnded 1
-StepEnded 1
-StepEnded 1
-EpochEnded 1
-PhaseStarted select 1
-MemoryUpdated 1
-PhaseStarted memory 1
-StepEnded 1
-EpochEnded 1
-Evaluated 1 task
-TaskEnded 1
-CheckpointSaved 1
-RunEnded
-""".split("\n")[1:-1]
+SEQUENCE = [
+    "",
+    "RunStarted",
+    "TaskStarted 0",
+    "PhaseStarted stream 0",
+    "StepEnded 0",
+    "StepEnded 0",
+    "EpochEnded 0",
+    "PhaseStarted select 0",
+    "MemoryUpdated 0",
+    "PhaseStarted memory 0",
+    "StepEnded 0",
+    "EpochEnded 0",
+    "Evaluated 0 task",
+    "TaskEnded 0",
+    "CheckpointSaved 0",
+    "TaskStarted 1",
+    "PhaseStarted stream 1",
+    "StepEnded 1",
+    "StepEnded 1",
+    "StepEnded 1",
+    "StepEnded 1",
+    "EpochEnded 1",
+    "PhaseStarted select 1",
+    "MemoryUpdated 1",
+    "PhaseStarted memory 1",
+    "StepEnded 1",
+    "EpochEnded 1",
+    "Evaluated 1 task",
+    "TaskEnded 1",
+    "CheckpointSaved 1",
+    "RunEnded",
+    "",
+][1:-1]
 
 KEYS = {
     "name", "status", "seed", "config", "accuracy_matrix", "metrics", "per_class_accuracy", "seconds", "memory", "versions",
@@ -199,9 +201,7 @@ def test_reporting_the_best_epoch(method: str) -> None:
         epochs = [e.seen for e in record.of(ev.Evaluated) if e.moment == "epoch" and e.task == task]
         assert len(epochs) == 4
         assert session.seen[task] == max(epochs)
-    plain, _ = walked(
-        method, scenario={"tasks": 2, "stream": "offline"}, train=train_table, memory={"capacity": 100}
-    )
+    plain, _ = walked(method, scenario={"tasks": 2, "stream": "offline"}, train=train_table, memory={"capacity": 100})
     assert plain.rows == session.rows, "reporting another epoch changes no row and no training"
     assert "best_accuracy" not in plain.metrics()
 
@@ -252,9 +252,7 @@ def test_a_failure_ends_the_run_with_one_sentence_and_a_traceback_in_the_log(
     assert run.status().state == "failed"
 
 
-def test_a_nan_ends_the_run_as_failed_with_term_task_and_step(
-    store: RunStore, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_nan_ends_the_run_as_failed_with_term_task_and_step(store: RunStore, monkeypatch: pytest.MonkeyPatch) -> None:
     run = store.create(toy("finetune", **TWO, method={}))
     from cllab.methods.finetune import Finetune
 

@@ -48,7 +48,9 @@ def make_learner(memory: Memory, *, seed: int = 0, seen: int = 10, shape: tuple[
     return learner
 
 
-def split_of(labels: Tensor, *, first: int = 0, pixels: Tensor | None = None, shape: tuple[int, int, int] = SHAPE) -> Split:
+def split_of(
+    labels: Tensor, *, first: int = 0, pixels: Tensor | None = None, shape: tuple[int, int, int] = SHAPE
+) -> Split:
     """Samples with identities first, first + 1, ...; an image holds its identity in its first pixels."""
     n = len(labels)
     if pixels is None:

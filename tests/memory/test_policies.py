@@ -315,7 +315,11 @@ def test_a_class_that_comes_again_is_herded_anew_unless_as_published() -> None:
 
 # -- every policy
 
-POLICIES = [p for p in catalog.load().names("memory") if p in ("random", "reservoir", "class-balanced", "uncertainty", "prototype")]
+POLICIES = [
+    p
+    for p in catalog.load().names("memory")
+    if p in ("random", "reservoir", "class-balanced", "uncertainty", "prototype")
+]
 
 
 @pytest.mark.parametrize("policy", POLICIES)
@@ -362,8 +366,10 @@ def test_a_restored_memory_goes_on_like_the_saved_one(policy: str) -> None:
         who.task = 1
         m.update(more, who)
     for name, column in memory.columns.items():
-        assert torch.equal(column.nan_to_num(-1), copy.columns[name].nan_to_num(-1)) if column.is_floating_point() else (
-            torch.equal(column, copy.columns[name])
+        assert (
+            torch.equal(column.nan_to_num(-1), copy.columns[name].nan_to_num(-1))
+            if column.is_floating_point()
+            else (torch.equal(column, copy.columns[name]))
         )
 
 

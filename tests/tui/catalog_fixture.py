@@ -36,10 +36,14 @@ class Tasks:
 def component(kind: str, name: str, config: type | None = None, **facts: Any) -> ComponentSpec:
     fields = fields_of(config) if config is not None else ()
     paper = "arXiv:1234.56789" if kind == "method" else ""
-    return ComponentSpec(kind, name, name.upper(), f"The {kind} {name}", paper, fields, f"First line.\n\nMore on {name}.", "", facts)
+    return ComponentSpec(
+        kind, name, name.upper(), f"The {kind} {name}", paper, fields, f"First line.\n\nMore on {name}.", "", facts
+    )
 
 
-def dataset(name: str, n_train: int, n_classes: int, size: int, channels: int, download: int | None, model: str) -> ComponentSpec:
+def dataset(
+    name: str, n_train: int, n_classes: int, size: int, channels: int, download: int | None, model: str
+) -> ComponentSpec:
     return component(
         "dataset",
         name,
@@ -62,7 +66,9 @@ CATALOG = Catalog(
         dataset("mnist", 60000, 10, 28, 1, 11_000_000, "small"),
         dataset("photos", 50000, 100, 32, 3, 170_000_000, "big"),
         component("scenario", "disjoint", Tasks, has_boundaries=True, has_task_labels=False, has_class_tasks=True),
-        component("scenario", "task-incremental", Tasks, has_boundaries=True, has_task_labels=True, has_class_tasks=True),
+        component(
+            "scenario", "task-incremental", Tasks, has_boundaries=True, has_task_labels=True, has_class_tasks=True
+        ),
         component("memory", "ring", score="", per_task=False, refuses={}),
         component("memory", "ranked", score="rank", per_task=True, refuses={"replayer": "it has no rank"}),
         component("model", "small", min_size=1),

@@ -65,7 +65,9 @@ def test_a_command_is_found_by_typing(tmp_path: Path) -> None:
         await press(pilot, *"explain", "space", *"rwalk")
         await until(pilot, lambda: "Explain rwalk" in shown(app), "the command")
         await press(pilot, "enter")
-        await until(pilot, lambda: isinstance(app.screen, ExplainScreen) and app.screen.page and app.screen.page.name == "rwalk")
+        await until(
+            pilot, lambda: isinstance(app.screen, ExplainScreen) and app.screen.page and app.screen.page.name == "rwalk"
+        )
 
     tell(app, story)
 

@@ -12,9 +12,10 @@ import pytest
 from cllab.catalog import load
 from cllab.config import RunConfig
 from cllab.errors import UsageError
-from cllab.tui.draft import Base, Draft, parse_seeds, seeds_text, written
+from cllab.tui.draft import Base, Draft
 from cllab.tui.rows import GROUPS, first_rows, group_rows, picks
 from cllab.tui.starts import read_base, read_start, recall, shipped_paths, starts
+from cllab.tui.words import parse_seeds, seeds_text, written
 from tests.tui.catalog_fixture import CATALOG
 
 PLAIN: dict[str, Any] = {"method": {"name": "plain"}, "dataset": {"name": "mnist"}}
@@ -156,7 +157,9 @@ def test_a_written_value_is_read_back(value: Any) -> None:
 
 
 def test_a_saved_preset_is_the_draft_again(tmp_path: Path) -> None:
-    chosen = read_start(shipped_paths()[0], shipped=True).draft(load()).set("method.name", "ewc").set("method.strength", 5.0)
+    chosen = (
+        read_start(shipped_paths()[0], shipped=True).draft(load()).set("method.name", "ewc").set("method.strength", 5.0)
+    )
     path = tmp_path / "mine.toml"
     path.write_text(chosen.to_toml(name="mine", about='a "quoted" sentence'))
     again = read_start(path, shipped=False).draft(load())

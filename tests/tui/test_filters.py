@@ -15,7 +15,9 @@ ER = Entry(
     Run(Path("20260101-er-mnist-s1")), "done", "", "er mnist", "er", "mnist", "blurry", "mlp", "reservoir", 200, 1, 5,
     average=0.62, last=0.5, forgetting=0.1, seconds=90.0,
 )  # fmt: skip
-EWC = Entry(Run(Path("20260101-ewc-cifar-s2")), "failed", "", "ewc", "ewc", "cifar10", "disjoint", "resnet18", "", 0, 2, 5)
+EWC = Entry(
+    Run(Path("20260101-ewc-cifar-s2")), "failed", "", "ewc", "ewc", "cifar10", "disjoint", "resnet18", "", 0, 2, 5
+)
 
 
 @pytest.mark.parametrize(
@@ -56,7 +58,12 @@ def test_terms(text: str, er: bool, ewc: bool) -> None:
 
 @pytest.mark.parametrize(
     ("text", "said"),
-    [("methd:er", "did you mean 'method'"), ("mem>=many", "mem is a number"), ("method>3", "method is text"), ("zzz:1", "known:")],
+    [
+        ("methd:er", "did you mean 'method'"),
+        ("mem>=many", "mem is a number"),
+        ("method>3", "method is text"),
+        ("zzz:1", "known:"),
+    ],
 )
 def test_what_cannot_be_meant_is_named(text: str, said: str) -> None:
     with pytest.raises(UsageError, match=said):

@@ -9,7 +9,8 @@ from textual.app import App, ComposeResult
 from textual.widgets import Input
 
 from cllab.spec import FieldSpec, fields_of
-from cllab.tui.form import ChoiceControl, Form, ManyControl, Row, SwitchControl, TextControl
+from cllab.tui.controls import ChoiceControl, ManyControl, Row, SwitchControl, TextControl
+from cllab.tui.form import Form
 from cllab.tui.glyphs import UNICODE
 from cllab.tui.screens.pick import Pick
 from tests.tui.catalog_fixture import Everything

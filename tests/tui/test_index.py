@@ -63,9 +63,15 @@ TORN = {
     "only nonsense": {"config.toml": "name = 'x'", "events.jsonl": "nonsense\n\n[1,2]\nnull\n"},
     "newer records": {"config.toml": "name = 'x'", "events.jsonl": '{"v":9,"kind":"Dreamed","t":1}\n'},
     "result is torn": {"config.toml": "name = 'x'", "result.json": '{"metrics": {"average_acc'},
-    "result of the wrong shape": {"config.toml": "", "result.json": '{"metrics": [], "seconds": 3, "device": 7, "memory": "x"}'},
+    "result of the wrong shape": {
+        "config.toml": "",
+        "result.json": '{"metrics": [], "seconds": 3, "device": 7, "memory": "x"}',
+    },
     "result is a list": {"config.toml": "", "result.json": "[1]"},
-    "numbers that are none": {"config.toml": "", "result.json": '{"metrics": {"average_accuracy": NaN, "forgetting": true}}'},
+    "numbers that are none": {
+        "config.toml": "",
+        "result.json": '{"metrics": {"average_accuracy": NaN, "forgetting": true}}',
+    },
     "lock holds text": {"config.toml": "", "lock": "hello", "events.jsonl": ""},
 }
 
@@ -188,14 +194,26 @@ def test_bytes_by_kind_grow_with_the_capacity(store: RunStore) -> None:
 
 def test_a_result_edited_by_hand_is_no_ground_for_an_estimate(store: RunStore) -> None:
     run = ended(store, config())
-    run.result_path.write_text('{"status": "done", "seconds": {"total": 5}, "memory": {"by_kind": 3, "samples": 0}, "config": 7}')
-    run.config_path.write_text('[method]\nname = "er"\n[dataset]\nname = "digits"\n[model]\nname = "mlp"\nwidth = "wide"\n')
+    run.result_path.write_text(
+        '{"status": "done", "seconds": {"total": 5}, "memory": {"by_kind": 3, "samples": 0}, "config": 7}'
+    )
+    run.config_path.write_text(
+        '[method]\nname = "er"\n[dataset]\nname = "digits"\n[model]\nname = "mlp"\nwidth = "wide"\n'
+    )
     assert estimate(config(), entries(store), load()).seconds is None
 
 
 @pytest.mark.parametrize(
     ("seconds", "text"),
-    [(0.4, "under 1 s"), (59, "59 s"), (130, "2 min 10 s"), (600, "10 min"), (3599, "60 min"), (7200, "2 h"), (7500, "2 h 5 min")],
+    [
+        (0.4, "under 1 s"),
+        (59, "59 s"),
+        (130, "2 min 10 s"),
+        (600, "10 min"),
+        (3599, "60 min"),
+        (7200, "2 h"),
+        (7500, "2 h 5 min"),
+    ],
 )
 def test_durations(seconds: float, text: str) -> None:
     assert duration(seconds) == text

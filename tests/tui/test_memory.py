@@ -135,7 +135,7 @@ def test_groups_order_selection_and_the_large_picture(finished: Run) -> None:
             await press(pilot, "full_stop")
         await press(pilot, "i")
         assert isinstance(app.screen, PictureScreen)
-        assert "32x32" in shown(app)
+        await until(pilot, lambda: "32x32" in shown(app), "the size, when no toast lies over it")
         await press(pilot, "escape")
         assert isinstance(app.screen, MemoryScreen)
 

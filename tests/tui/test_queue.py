@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import os
 import signal
@@ -42,7 +43,7 @@ def test_one_after_another(store: RunStore) -> None:
     runs = runs_of(store, 3)
     assert work(runs) == 0
     assert [run.status().state for run in runs] == ["done"] * 3
-    for before, after in zip(runs, runs[1:], strict=False):
+    for before, after in itertools.pairwise(runs):
         assert max(e.t for e in before.events()) <= min(e.t for e in after.events())
 
 

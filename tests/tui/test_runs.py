@@ -35,7 +35,11 @@ def app_of(folder: Path) -> CllabApp:
 
 async def go_to_runs(pilot: Any, n: int) -> RunTable:
     app = pilot.app
-    await until(pilot, lambda: isinstance(app.screen, RunsScreen) and len(app.screen.query_one(RunTable).entries) == n, f"{n} runs")
+    await until(
+        pilot,
+        lambda: isinstance(app.screen, RunsScreen) and len(app.screen.query_one(RunTable).entries) == n,
+        f"{n} runs",
+    )
     return app.screen.query_one(RunTable)  # type: ignore[no-any-return]
 
 
@@ -45,7 +49,9 @@ def some(store: RunStore) -> RunStore:
     for day, method, capacity, average in ((3, "er", 100, 0.5), (2, "ewc", 0, 0.2), (1, "finetune", 200, 0.3)):
         run = ended(store, config(name=method, method={"name": method}, memory={"capacity": capacity}))
         result = json.loads(run.result_path.read_text())
-        run.result_path.write_text(json.dumps({**result, "metrics": {"average_accuracy": average, "forgetting": 1 - average}}))
+        run.result_path.write_text(
+            json.dumps({**result, "metrics": {"average_accuracy": average, "forgetting": 1 - average}})
+        )
         run.folder.rename(store.folder / f"2026010{day}-000000-{method}-s1")
     return store
 
@@ -83,7 +89,11 @@ def test_the_filter(some: RunStore) -> None:
         await press(pilot, "slash")
         field = app.screen.query_one("#filter", Input)
         assert app.focused is field
-        for text, left in (("method:e acc<0.4", ["ewc", "finetune"]), ("mem>=200", ["finetune"]), ("-method:er", ["ewc", "finetune"])):
+        for text, left in (
+            ("method:e acc<0.4", ["ewc", "finetune"]),
+            ("mem>=200", ["finetune"]),
+            ("-method:er", ["ewc", "finetune"]),
+        ):
             field.value = text
             await until(pilot, lambda left=left: names(table) == left, text)  # type: ignore[misc]
         assert "2 of 3 runs" in shown(app)

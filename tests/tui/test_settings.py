@@ -14,7 +14,11 @@ def test_what_is_saved_is_loaded(tmp_path: Path) -> None:
     settings = Settings.load()
     assert settings.path == tmp_path / "config" / "settings.toml" == settings_path()
     settings.theme, settings.rate, settings.marker = "cllab-light", 2.5, "quadrant"
-    settings.last = {"seeds": "1-3", "preset": "quickstart", "setup": {"method": {"name": "er"}, "train": {"augment": ["flip"]}}}
+    settings.last = {
+        "seeds": "1-3",
+        "preset": "quickstart",
+        "setup": {"method": {"name": "er"}, "train": {"augment": ["flip"]}},
+    }
     settings.save()
     again = Settings.load()
     assert (again.theme, again.rate, again.marker, again.last) == ("cllab-light", 2.5, "quadrant", settings.last)

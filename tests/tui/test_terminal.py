@@ -124,7 +124,7 @@ def app_pid(terminal: Terminal) -> int:
 
 
 def test_attach_resize_detach_and_the_run_goes_on(terminal: Terminal, tmp_path: Path) -> None:
-    run = start_worker(terminal, tmp_path, rate=40, pictures=10)
+    run = start_worker(terminal, tmp_path, rate=40, pictures=0, steps=1000)
     terminal.start((120, 36))
     launch(terminal, run)
     terminal.wait_for("accuracy matrix")
@@ -184,7 +184,7 @@ def test_signals_leave_the_terminal_clean(
 
 
 def test_the_death_of_the_worker_is_named_within_a_second(terminal: Terminal, tmp_path: Path) -> None:
-    run = start_worker(terminal, tmp_path, rate=40, pictures=0)
+    run = start_worker(terminal, tmp_path, rate=40, pictures=0, steps=1000)
     terminal.start((100, 30))
     launch(terminal, run)
     terminal.wait_for("task 1/5")
@@ -199,7 +199,7 @@ def test_the_death_of_the_worker_is_named_within_a_second(terminal: Terminal, tm
 
 
 def test_closing_the_terminal_leaves_the_run_alone(terminal: Terminal, tmp_path: Path) -> None:
-    run = start_worker(terminal, tmp_path, rate=20, pictures=0)
+    run = start_worker(terminal, tmp_path, rate=20, pictures=0, steps=1000)
     terminal.start((80, 24))
     launch(terminal, run)
     terminal.wait_for("task 1/5")

@@ -78,7 +78,8 @@ class PickScreen(ModalScreen[Any]):
 
     def _fill(self, needle: str) -> None:
         words = needle.casefold().split()
-        self._shown = [p for p in self.picks if all(w in f"{p.name} {p.title} {p.about}".casefold() for w in words)]
+        found = [p for p in self.picks if all(w in f"{p.name} {p.title} {p.about}".casefold() for w in words)]
+        self._shown = sorted(found, key=lambda p: not all(w in f"{p.name} {p.title}".casefold() for w in words))
         options = self.query_one(OptionList)
         options.clear_options()
         width = max((len(str(p.name)) for p in self._shown), default=0) + 2

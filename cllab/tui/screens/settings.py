@@ -13,7 +13,8 @@ from textual.screen import ModalScreen
 from textual.widgets import Static
 
 from cllab.spec import FieldSpec
-from cllab.tui.form import Form, Row
+from cllab.tui.controls import Left, Row
+from cllab.tui.form import Form
 from cllab.tui.screens.pick import Pick
 from cllab.tui.settings import FIELDS
 
@@ -87,7 +88,7 @@ class SettingsScreen(ModalScreen[None]):
         kept = f"\nkept in {path}" if path is not None else ""
         self.query_one("#help", Static).update(f"{message.row.spec.help}.{kept}")
 
-    @on(Form.Left)
+    @on(Left)
     @on(Form.Submitted)
     def _left(self) -> None:
         self.dismiss(None)

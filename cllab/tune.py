@@ -1,0 +1,227 @@
+"""Choosing settings on tasks that are set aside: `cllab tune`.
+
+The protocol of A-GEM (Chaudhry et al., arXiv:1812.00420) and Bilevel Continual Learning (arXiv:2007.15553): hyper-parameters
+are chosen on three tasks that the reported run never meets. Split streams set their first tasks aside (`part = "cv"`);
+permuted and rotated ones draw three others, from seeds far from any run's. The memory keeps its share a task.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import itertools
+import statistics
+import tomllib
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from cllab.catalog import Catalog
+from cllab.config import RunConfig, dump_toml
+from cllab.errors import UsageError, nearest
+from cllab.metrics import METRICS
+
+TASKS = 3
+SEEDS_APART = 1_000_000
+"""Added to the seeds of the trials where a seed decides how tasks look, so that no run meets a trial's tasks."""
+MOST_TRIALS = 1000
+_SECOND = ("beta", "margin", "strength")
+"""A method's setting that its default grid varies beside the learning rate: the first of these that it has."""
+
+Grid = Mapping[str, Sequence[Any]]
+RunOne = Callable[[RunConfig], Mapping[str, Any]]
+"""Trains a configuration and returns what `result.json` holds."""
+
+
+@dataclass(frozen=True)
+class Trial:
+    """One point of the grid.
+
+    Attributes:
+        assignments: its settings, as `--set` takes them.
+        values: the metric, one a seed.
+        seconds: what its runs took together.
+    """
+
+    assignments: tuple[str, ...]
+    values: tuple[float, ...]
+    seconds: float
+
+    @property
+    def mean(self) -> float:
+        return statistics.fmean(self.values)
+
+    @property
+    def text(self) -> str:
+        spread = f" ± {100 * statistics.stdev(self.values):.2f}" if len(self.values) > 1 else ""
+        return f"{' '.join(self.assignments)}: {100 * self.mean:.2f}{spread} %"
+
+
+@dataclass(frozen=True)
+class Tuning:
+    """What was tried, in grid order, and what is best: the highest mean, of equal ones the first."""
+
+    config: RunConfig
+    metric: str
+    seeds: tuple[int, ...]
+    trials: tuple[Trial, ...]
+
+    @property
+    def best(self) -> Trial:
+        sign = 1 if METRICS[self.metric].higher_is_better else -1
+        return max(self.trials, key=lambda trial: sign * trial.mean)
+
+    def chosen(self, catalog: Catalog | None = None) -> RunConfig:
+        """The whole configuration with the best settings."""
+        return self.config.override(self.best.assignments, catalog)
+
+    def preset(self, catalog: Catalog | None = None) -> str:
+        """The chosen preset as TOML, with the evidence as its comment."""
+        title = METRICS[self.metric].title
+        lines = [
+            f"{self.config.name}, with settings chosen by `cllab tune` on {TASKS} tasks set aside.",
+            f"Best {title} there: {self.best.text}.",
+            f"Tried, over {len(self.seeds)} seed{'s' if len(self.seeds) > 1 else ''}, "
+            f"{sum(t.seconds for t in self.trials):.0f} s in all:",
+            *(f"  {trial.text}" for trial in self.trials),
+        ]
+        chosen = self.chosen(catalog)
+        given = {k: v for k, v in chosen.given.items() if k != "expect"}
+        given["name"] = f"{self.config.name}-tuned"
+        ordered = {k: given.pop(k) for k in ("name", "about", "seed", "device", "fidelity") if k in given}
+        return "".join(f"# {line}\n" for line in lines) + "\n" + dump_toml({**ordered, **given})
+
+
+def parse_grid(items: Sequence[str]) -> dict[str, list[Any]]:
+    """`KEY=V1,V2,...` items as a grid.
+
+    Raises:
+        UsageError: for an item that is none.
+    """
+    grid: dict[str, list[Any]] = {}
+    for item in items:
+        key, sign, text = item.partition("=")
+        values = [_value(part.strip()) for part in text.split(",") if part.strip()]
+        if not sign or not key.strip() or not values:
+            raise UsageError(f"--grid {item}: expected KEY=VALUE,VALUE,..., for example train.lr=0.03,0.1,0.3")
+        grid[key.strip()] = values
+    return grid
+
+
+def default_grid(config: RunConfig) -> dict[str, list[Any]]:
+    """Three learning rates around the preset's, and three values of the method's own main setting, if it has one."""
+    lr = config.train.lr
+    grid: dict[str, list[Any]] = {"train.lr": [_round(lr / 3), lr, _round(lr * 3)]}
+    name = next((n for n in _SECOND if n in config.method.values), None)
+    if name is None:
+        return grid
+    value = float(config.method.values[name])
+    around = {"beta": [0.1, 0.3, 1.0], "margin": [0.0, 0.5, 1.0]}.get(name, [_round(value / 10), value, _round(value * 10)])
+    grid[f"method.{name}"] = sorted({value, *around})
+    return grid
+
+
+def aside(config: RunConfig, catalog: Catalog | None = None, *, tasks: int = TASKS) -> RunConfig:
+    """The configuration on `tasks` tasks that its own run does not meet.
+
+    Raises:
+        UsageError: when its scenario has none to set aside.
+    """
+    scenario, values = config.scenario.name, config.scenario.values
+    n = int(values.get("tasks", 0))
+    sets: list[str]
+    if scenario == "task-incremental":
+        kept = int(values["cv_tasks"]) or tasks
+        if values["part"] != "cl":
+            raise UsageError(
+                f"scenario.part = '{values['part']}' leaves no task to choose settings on; use scenario.part = 'cl' with "
+                f"scenario.cv_tasks = {tasks}"
+            )
+        n, tasks = n - kept, kept
+        sets = ["scenario.part=cv"]
+    elif scenario in ("permuted", "rotated"):
+        tasks = min(tasks, n)
+        sets = [f"scenario.tasks={tasks}"]
+    else:
+        raise UsageError(
+            f"scenario '{scenario}' has no tasks to set aside; cllab tune works with task-incremental, permuted and rotated"
+        )
+    capacity = int(config.memory.common["capacity"])
+    if capacity:
+        sets.append(f"memory.capacity={max(1, capacity * tasks // max(1, n))}")
+    return config.override(sets, catalog)
+
+
+def trials(config: RunConfig, grid: Grid, catalog: Catalog | None = None) -> Iterator[tuple[tuple[str, ...], RunConfig]]:
+    """Every point of the grid: its assignments, and the configuration on the tasks set aside. All are checked first.
+
+    Raises:
+        UsageError: for a key or value that cannot be, or too many points.
+    """
+    count = 1
+    for values in grid.values():
+        count *= len(values)
+    if count > MOST_TRIALS:
+        raise UsageError(f"the grid has {count} points; at most {MOST_TRIALS} are tried")
+    points = [tuple(f"{k}={_text(v)}" for k, v in zip(grid, p, strict=True)) for p in itertools.product(*grid.values())]
+    made = [(point, aside(config.override(point, catalog), catalog)) for point in points]
+    yield from made
+
+
+def tune(
+    config: RunConfig,
+    grid: Grid,
+    run_one: RunOne,
+    *,
+    seeds: Sequence[int] = (1,),
+    metric: str = "task_accuracy",
+    catalog: Catalog | None = None,
+    note: Callable[[Trial, int, int], None] | None = None,
+) -> Tuning:
+    """Try every point of the grid.
+
+    Args:
+        config: what to tune.
+        grid: values by key.
+        run_one: trains one configuration.
+        seeds: of the trials.
+        metric: what to be best in.
+        catalog: the components; the built-in ones by default.
+        note: told every trial when it is done, with its number and how many there are.
+
+    Raises:
+        UsageError: for a metric or a grid that cannot be.
+    """
+    if metric not in METRICS:
+        raise UsageError(f"no metric '{metric}'{nearest(metric, METRICS)}")
+    points = list(trials(config, grid, catalog))
+    done = []
+    for i, (assignments, trial) in enumerate(points, 1):
+        values, seconds = [], 0.0
+        for seed in seeds:
+            result = run_one(dataclasses.replace(trial, seed=SEEDS_APART + seed))
+            value = result["metrics"].get(metric)
+            if value is None:
+                raise UsageError(f"a run of '{config.name}' gives no {metric}; choose another metric")
+            values.append(float(value))
+            seconds += float(result["seconds"]["total"])
+        done.append(Trial(assignments, tuple(values), seconds))
+        if note is not None:
+            note(done[-1], i, len(points))
+    return Tuning(config, metric, tuple(seeds), tuple(done))
+
+
+def _value(text: str) -> Any:
+    try:
+        return tomllib.loads(f"value = {text}")["value"]
+    except tomllib.TOMLDecodeError:
+        return text
+
+
+def _text(value: Any) -> str:
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    return str(value)
+
+
+def _round(value: float) -> float:
+    return float(f"{value:.2g}")

@@ -1,0 +1,238 @@
+"""The bilevel methods: how far a batch moves the weights, what the two memories hold, targets, controls, adaptation."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+import torch
+
+from cllab.engine.run import Session
+from cllab.memory.ring import Ring
+from cllab.methods import _bilevel as bi
+from tests.engine.sessions import begun, walked
+
+PLAIN = {"momentum": 0.0, "weight_decay": 0.0, "memory_epochs": 0, "batch_size": 16, "lr": 0.05}
+NET = {"norm": False}
+
+
+def made(method: str, /, **tables: Any) -> Session:
+    return begun(method, train=PLAIN, model=NET, **tables)
+
+
+def one_batch(session: Session) -> None:
+    task = session.stream.tasks[0]
+    session.loop.fit(task.train.subset(torch.arange(16)), phase="stream")
+
+
+def weights(session: Session) -> list[torch.Tensor]:
+    return [p.detach().clone() for p in session.learner.model.parameters()]
+
+
+@pytest.mark.parametrize("fidelity", ["reference", "correct"])
+@pytest.mark.parametrize("meta", [1, 2])
+@pytest.mark.parametrize("inner", [1, 2, 3])
+def test_displacement_of_a_batch_is_the_closed_form(inner: int, meta: int, fidelity: str) -> None:
+    session = made(
+        "bcl-dual", fidelity=fidelity, method={"inner_steps": inner, "meta_steps": meta, "beta": 0.3, "validation": 0.5}
+    )
+    params = list(session.learner.model.parameters())
+    generator = torch.Generator().manual_seed(0)
+    fixed = [[torch.randn(p.shape, generator=generator) for p in params] for _ in range(inner + 1)]
+    calls = {"n": 0}
+
+    def linear(which: int) -> dict[str, torch.Tensor]:
+        return {"linear": torch.stack([(p * g).sum() for p, g in zip(params, fixed[which], strict=True)]).sum()}
+
+    def inner_loss(batch: Any) -> dict[str, torch.Tensor]:
+        calls["n"] += 1
+        return linear((calls["n"] - 1) % inner)
+
+    session.method._inner = inner_loss  # type: ignore[attr-defined]
+    session.method._outer = lambda: {"outer": linear(inner)["linear"]}  # type: ignore[attr-defined]
+    session.method._has_validation = lambda: True  # type: ignore[attr-defined]
+    before = weights(session)
+    one_batch(session)
+    beta, rate = 0.3, 0.05
+    for i, (old, new) in enumerate(zip(before, weights(session), strict=True)):
+        if fidelity == "reference":  # inner gradient k is still there in every later step and in the outer one
+            total = sum((inner - k + 2) * fixed[k - 1][i] for k in range(1, inner + 1)) + fixed[inner][i]
+        else:
+            total = sum(fixed[k][i] for k in range(inner + 1))
+        assert torch.allclose(new - old, -beta * rate * meta * total, atol=1e-5)
+    assert session.learner.updates == meta * (inner + 1)
+    assert session.learner.step == 1
+
+
+@pytest.mark.parametrize("method", ["bcl-dual", "bcl-single", "ftml"])
+def test_with_beta_zero_the_weights_never_move(method: str) -> None:
+    session = made(method, method={"beta": 0.0})
+    before = weights(session)
+    session.loop.fit(session.stream.tasks[0].train, phase="stream")
+    assert all(torch.equal(a, b) for a, b in zip(before, weights(session), strict=True))
+
+
+def test_bcl_single_without_its_parts_is_replay() -> None:
+    memory = {"name": "ring", "capacity": 60}
+    ours, _ = walked(
+        "bcl-single",
+        train=PLAIN,
+        memory=memory,
+        method={"inner_steps": 1, "beta": 1.0, "strength": 0.0, "replay_size": 8},
+    )
+    er, _ = walked(
+        "er", train=PLAIN, memory=memory, method={"candidates": "past", "weighting": "halves", "replay_size": 8}
+    )
+    assert all(torch.equal(a, b) for a, b in zip(weights(ours), weights(er), strict=True))
+    assert ours.rows == er.rows
+
+
+def test_one_level_takes_as_many_steps() -> None:
+    runs = [walked("bcl-dual", train=PLAIN, method={"levels": levels})[0] for levels in ("one", "two")]
+    # the toy network is batch-normalized: the first batch has one held-out sample, too few for a pass of its own
+    assert abs(runs[0].learner.updates - runs[1].learner.updates) <= 2
+    assert runs[0].learner.updates > 3.5 * runs[0].learner.step
+
+
+def test_replay_and_validation_memory_hold_what_they_should() -> None:
+    session = made("bcl-dual", memory={"capacity": 300}, method={"validation": 0.2})
+    memory = session.learner.memory
+    assert isinstance(memory, Ring)
+    seen: list[list[int]] = []
+    step = session.method.step
+
+    def noting(batch: Any, descend: Any) -> Any:
+        seen.append(batch.ids.tolist())
+        return step(batch, descend)
+
+    session.method.step = noting  # type: ignore[method-assign]
+    session.loop.fit(session.stream.tasks[0].train, phase="stream")
+    n_batches = len(seen)
+    assert n_batches == 12
+    held = memory.buffers["ids"][memory.rows(0, "held")].tolist()
+    assert held == [ids[0] for ids in seen]  # 12 slots, 12 batches: the first sample of each
+    replayed = set(memory.buffers["ids"][memory.rows(0)].tolist())
+    assert replayed.isdisjoint(held)
+    # 48 slots: three batches of 15 and 3 samples of the fourth, four batches a round, three rounds
+    assert replayed == {i for ids in seen[8:11] for i in ids[1:]} | set(seen[11][1:4])
+
+
+def test_what_leaves_the_validation_memory_is_trained_on() -> None:
+    session = made("bcl-dual", memory={"capacity": 100}, method={"validation": 0.2})  # 16 replayed and 4 held a task
+    trained: list[set[int]] = []
+    heads: list[int] = []
+    inner, step = session.method._inner, session.method.step  # type: ignore[attr-defined]
+    session.method._inner = lambda batch: (trained.append(set(batch.ids.tolist())), inner(batch))[1]  # type: ignore
+    session.method.step = lambda b, d: (heads.append(int(b.ids[0])), step(b, d))[1]  # type: ignore
+    session.loop.fit(session.stream.tasks[0].train, phase="stream")
+    trained = trained[::2]  # two iterations a batch
+    for k, batch in enumerate(trained):
+        assert heads[k] not in batch
+        assert (heads[k - 4] in batch) == (k >= 4)
+
+
+def test_divergence_by_elements_is_the_published_mean() -> None:
+    scores, other = torch.randn(7, 5), torch.randn(7, 5)
+    targets = (other / 3).softmax(dim=1)
+    batch = bi.divergence(scores, targets, 3.0, "batch")
+    element = bi.divergence(scores, targets, 3.0, "element")
+    assert element.item() == pytest.approx(batch.item() / 5, rel=1e-6)
+    by_hand = (targets * (targets.log() - (scores / 3).log_softmax(1))).mean()
+    assert element.item() == pytest.approx(by_hand.item(), rel=1e-5)
+    assert bi.divergence(other, targets, 3.0, "batch").item() == pytest.approx(0, abs=1e-6)
+
+
+def test_targets_stay_what_they_were() -> None:
+    session, _ = walked("bcl-single", train=PLAIN, scenario={"name": "task-incremental", "tasks": 5})
+    memory = session.learner.memory
+    assert isinstance(memory, Ring)
+    targets = memory.buffers["targets"]
+    assert targets.shape[1] == 2  # the classes of one task
+    past = memory.earlier()
+    assert torch.allclose(targets[past].sum(dim=1), torch.ones(len(past)))
+    raw, y = memory.take(past)
+    learner = session.learner
+    with learner.bulk(), torch.no_grad():
+        assert learner.heads is not None
+        now = (learner.heads.scores(learner.model(learner.normalize(raw)), y) / 5).softmax(dim=1)
+    gap = (now - targets[past]).abs()
+    assert gap.max() > 1e-3  # the network moved on, the targets did not
+
+
+def test_published_draws_leave_out_the_numbers_of_the_validation_draw() -> None:
+    session = made("bcl-dual", fidelity="reference", memory={"capacity": 60}, method={"replay_size": 100})
+    learner, memory = session.learner, session.learner.memory
+    session.loop.fit(session.stream.tasks[0].train, phase="stream")
+    session.loop.begin(session.stream.tasks[1])
+    session.loop.do(lambda: session._begin_task(session.stream.tasks[1]))
+    assert isinstance(memory, Ring)
+    drawn: list[int] = []
+    draw = memory.draw
+
+    def noting(*args: Any, **kwargs: Any) -> Any:
+        rows, chosen = draw(*args, **kwargs)
+        if kwargs.get("part", "replay") == "replay":
+            drawn.extend(chosen.tolist())
+        return rows, chosen
+
+    memory.draw = noting  # type: ignore[method-assign]
+    session.loop.fit(session.stream.tasks[1].train, phase="stream")
+    # 2 held slots a task: at the second task numbers 0 to 3 are drawn every time, so replay lacks its first 4 samples
+    assert set(drawn[20:]) == set(range(4, 10))
+    assert learner.updates > 0
+
+
+@pytest.mark.parametrize("method", ["bcl-dual", "bcl-single", "ftml"])
+def test_adaptation_follows_gradient_descent_and_leaves_the_model(method: str) -> None:
+    tables: dict[str, Any] = {"scenario": {"name": "task-incremental", "tasks": 5}, "train": PLAIN, "model": NET}
+    session, _ = walked(method, method={"adapt": True, "adapt_lr": 0.2, "inner_steps": 1}, **tables)
+    learner, memory = session.learner, session.learner.memory
+    assert isinstance(memory, Ring)
+    before = weights(session)
+    x = learner.normalize(session.stream.tasks[1].test.fetch(torch.arange(5)))
+    with learner.bulk(), torch.inference_mode():
+        session.method.prepare_evaluation()
+        found = session.method.predict(x, 1)
+        plain = session.method.predict(x, None)
+    assert all(torch.equal(a, b) for a, b in zip(before, weights(session), strict=True))
+    raw, y = memory.take(memory.rows(1))
+    model = learner.model.eval()
+    assert learner.heads is not None
+    loss = learner.heads.cross_entropy(model(learner.normalize(raw)), y)
+    gradients = torch.autograd.grad(loss, list(model.parameters()))
+    moved = {n: p - 0.2 * g for (n, p), g in zip(model.named_parameters(), gradients, strict=True)}
+    assert torch.allclose(found, torch.func.functional_call(model, moved, (x,)), atol=1e-5)
+    assert torch.equal(plain, model(x))
+    assert session.method.heeds_label
+
+
+def test_a_look_changes_nothing() -> None:
+    plain = made("bcl-dual")
+    looked = made("bcl-dual")
+    looked.control.trace_steps = 10**6
+    for session in (plain, looked):
+        for t in (0, 1):
+            if t:
+                session.loop.begin(session.stream.tasks[t])
+                session.loop.do(lambda session=session, t=t: session._begin_task(session.stream.tasks[t]))  # type: ignore
+            session.loop.fit(session.stream.tasks[t].train, phase="stream")
+    assert all(torch.equal(a, b) for a, b in zip(weights(plain), weights(looked), strict=True))
+    from cllab import events as ev
+
+    record: Any = looked.emit
+    names = set(record.of(ev.Traced)[-1].scalars)
+    assert names >= {"inner loss 1", "validation loss", "displacement", "cosine of outer and replay gradient"}
+    assert -1 <= record.of(ev.Traced)[-1].scalars["cosine of outer and replay gradient"] <= 1
+
+
+def test_interpolation_is_exact_and_in_place() -> None:
+    start = [torch.randn(4, 3), torch.randn(5)]
+    values = [s + torch.randn_like(s) for s in start]
+    expected = [s + 0.3 * (v - s) for s, v in zip(start, values, strict=True)]
+    same = list(values)
+    bi.interpolate(values, start, 0.3)
+    assert all(a is b for a, b in zip(same, values, strict=True))
+    assert all(torch.allclose(a, b, atol=1e-6) for a, b in zip(values, expected, strict=True))
+    assert float(bi.distance(values, start)) == pytest.approx(
+        float(torch.cat([(v - s).flatten() for v, s in zip(values, start, strict=True)]).norm()), rel=1e-5
+    )

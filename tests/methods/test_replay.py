@@ -1,0 +1,163 @@
+"""GDumb, joint, ER and RM: what they train on."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+import torch
+
+from cllab import events as ev
+from cllab.engine.control import Control
+from cllab.engine.run import Session
+from cllab.methods.base import Batch
+from tests.conftest import Record, toy
+from tests.engine.sessions import walked, watch
+
+
+def followed(method: str, /, **tables: Any) -> tuple[Session, list[tuple[int, Batch]], Record]:
+    """A walked session and every batch it learned, with the task."""
+    record = Record()
+    session = Session(toy(method, **tables), record, Control())
+    batches: list[tuple[int, Batch]] = []
+    watch(session, lambda batch: batches.append((session.learner.task, batch)))
+    session.start()
+    session.walk()
+    return session, batches, record
+
+
+@pytest.mark.parametrize("stream", ["online", "offline"])
+def test_gdumb_trains_on_its_memory_alone(stream: str) -> None:
+    session = Session(
+        toy("gdumb", scenario={"tasks": 3, "stream": stream}, memory={"capacity": 40}, train={"memory_epochs": 3}),
+        Record(),
+        Control(),
+    )
+    foreign: list[int] = []
+
+    def note(batch: Batch) -> None:
+        foreign.extend(set(batch.ids.tolist()) - set(session.learner.memory.columns["ids"].tolist()))
+
+    watch(session, note)
+    session.start()
+    session.walk()
+    assert session.learner.step == 3 * 3 * (40 // 16)
+    assert foreign == []
+    assert session.learner.memory.counts("labels", 10).tolist() == [4] * 10
+
+
+def test_gdumb_draws_a_fresh_network_at_every_task() -> None:
+    session = Session(toy("gdumb", scenario={"tasks": 2}, train={"memory_epochs": 1}), Record(), Control())
+    session.start()
+    session._task(session.stream.tasks[0])
+    first = session.learner.model
+    session._task(session.stream.tasks[1])
+    assert session.learner.model is not first
+
+
+def test_joint_learns_all_tasks_so_far_and_bounds_fine_tuning() -> None:
+    session, batches, _ = followed("joint", scenario={"tasks": 5, "stream": "offline"}, train={"epochs": 4})
+    for t in range(5):
+        read = {i for task, b in batches if task == t for i in b.ids.tolist()}
+        so_far = {i for task in session.stream.tasks[: t + 1] for i in task.train.sample_ids().tolist()}
+        assert read <= so_far
+        assert len(read) > 0.95 * len(so_far)
+    offline: dict[str, Any] = {
+        "scenario": {"tasks": 5, "stream": "offline"},
+        "train": {"epochs": 4, "memory_epochs": 0},
+    }
+    plain, _ = walked("finetune", **offline)
+    replayed, _ = walked("er", **offline, memory={"capacity": 50})
+    joint, er, bound = (s.metrics()["last_accuracy"] for s in (session, replayed, plain))
+    assert joint > er > bound, "the toy stream forgets, and a memory helps"
+    assert joint > bound + 0.3
+
+
+def test_joint_can_wait_for_the_last_task() -> None:
+    session, batches, _ = followed("joint", method={"when": "last"}, scenario={"tasks": 3, "stream": "offline"})
+    assert {task for task, _ in batches} == {2}
+    assert session.learner.step == 1000 // 16
+
+
+def test_er_replays_as_many_as_the_batch_holds_and_stores_what_it_has_learned() -> None:
+    session = Session(toy("er", memory={"capacity": 50}, train={"memory_epochs": 0}), Record(), Control())
+    sizes: list[int] = []
+    forward = session.learner.model.forward
+
+    def counting(x: torch.Tensor) -> torch.Tensor:
+        if session.learner.model.training:
+            sizes.append(len(x))
+        return forward(x)
+
+    session.learner.model.forward = counting  # type: ignore[method-assign]
+    session.start()
+    session._task(session.stream.tasks[0])
+    # nothing is stored before the first step, then 16, then 32, then enough
+    assert sizes[:4] == [16, 32, 32, 32]
+    assert session.learner.memory.own_state()["seen"] == 12 * 16, "every streamed sample was offered once"
+
+
+def test_er_remembers_samples_as_they_were_and_not_as_they_were_augmented() -> None:
+    session, _ = walked("er", memory={"capacity": 50}, train={"augment": ["crop", "cutmix"], "memory_epochs": 0})
+    train = session.dataset.train
+    stored = session.learner.memory.columns
+    assert torch.equal(stored["images"], train.fetch(stored["ids"]))
+    order = torch.tensor(session.stream.class_order)
+    assert torch.equal(order[stored["labels"]], train.labels[stored["ids"]])
+    tasks = torch.tensor([next(t.index for t in session.stream.tasks if int(y) in t.classes) for y in stored["labels"]])
+    assert torch.equal(stored["tasks"], tasks)
+
+
+def test_augmenting_replay_is_resumed_inside_a_chunk_to_the_same_numbers(store: Any) -> None:
+    from cllab.worker import train
+
+    config = toy(
+        "er", memory={"capacity": 50}, train={"augment": ["crop", "flip"], "memory_epochs": 0}, scenario={"tasks": 2}
+    )
+    whole, torn = store.create(config), store.create(config)
+    assert train(whole, signals=False) == 0
+    old = Session.on_step
+
+    def on_step(session: Session, phase: str) -> None:
+        old(session, phase)
+        if session.learner.step == 11:
+            session.save()
+            raise KeyboardInterrupt
+
+    Session.on_step = on_step  # type: ignore[method-assign]
+    try:
+        train(torn, signals=False)
+    finally:
+        Session.on_step = old  # type: ignore[method-assign]
+    assert train(torn, resume=True, signals=False) == 0
+    assert whole.result()["accuracy_matrix"] == torn.result()["accuracy_matrix"]
+    losses = [[e.losses for e in run.events() if isinstance(e, ev.StepEnded)] for run in (whole, torn)]
+    assert losses[0] == losses[1]
+
+
+def test_rm_is_half_memory_from_the_second_task_on() -> None:
+    session, batches, _ = followed("rm", memory={"capacity": 40}, train={"memory_epochs": 1}, scenario={"tasks": 3})
+    own = [set(t.train.sample_ids().tolist()) for t in session.stream.tasks]
+    shares: dict[int, set[tuple[int, int]]] = {}
+    for task, batch in batches:
+        if batch.phase == "stream":
+            shares.setdefault(task, set()).add((batch.n_stream, len(batch.y)))
+            assert set(batch.ids[: batch.n_stream].tolist()) <= own[task]
+            assert not set(batch.ids[batch.n_stream :].tolist()) & own[task]
+    assert shares == {0: {(16, 16)}, 1: {(8, 16)}, 2: {(8, 16)}}
+
+
+def test_rehearsal_learns_what_the_memory_holds_after_the_task() -> None:
+    session = Session(
+        toy("finetune", memory={"capacity": 40}, train={"memory_epochs": 2}, scenario={"tasks": 3}), Record(), Control()
+    )
+    strangers: set[int] = set()
+
+    def note(batch: Batch) -> None:
+        if batch.phase == "memory":
+            strangers.update(set(batch.ids.tolist()) - set(session.learner.memory.columns["ids"].tolist()))
+
+    watch(session, note)
+    session.start()
+    session.walk()
+    assert not strangers

@@ -1,0 +1,57 @@
+"""The light half in a fresh process: without torch, and quick."""
+
+from __future__ import annotations
+
+import json
+import pkgutil
+import subprocess
+import sys
+
+import pytest
+
+import cllab
+
+HEAVY = ("torch", "torchvision", "faiss", "sklearn", "scipy")
+LIGHT = [
+    m
+    for m in ("catalog", "config", "console", "errors", "events", "explain", "export", "metrics", "presets", "queue",
+              "report", "rules", "runs", "spec", "state", "cli", "tui", "tui.app")
+    if (m.split(".")[0] in {x.name for x in pkgutil.iter_modules(cllab.__path__)})
+]  # fmt: skip
+
+
+def fresh(code: str) -> str:
+    """What `code` prints in a new interpreter."""
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    return done.stdout
+
+
+def test_the_light_half_never_imports_the_heavy_libraries() -> None:
+    modules = ", ".join(f"cllab.{m}" for m in LIGHT)
+    found = fresh(
+        f"import sys, json\nimport {modules}\nfrom cllab import catalog\ncatalog.load()\n"
+        f"print(json.dumps([m for m in {HEAVY!r} if m in sys.modules]))"
+    )
+    assert json.loads(found) == []
+
+
+def test_reading_a_configuration_and_a_run_needs_no_torch() -> None:
+    found = fresh(
+        "import sys\nfrom cllab.config import RunConfig\nfrom cllab.runs import RunStore\nfrom cllab.state import RunState\n"
+        'RunConfig.from_toml(\'[method]\\nname = "rm"\\n[dataset]\\nname = "digits"\\n\')\n'
+        "list(RunStore())\nRunState()\nprint('torch' in sys.modules)"
+    )
+    assert found.strip() == "False"
+
+
+def test_the_package_itself_imports_nothing() -> None:
+    found = fresh("import sys\nbefore = set(sys.modules)\nimport cllab\nprint(sorted(set(sys.modules) - before))")
+    assert found.strip() == "['cllab']"
+
+
+@pytest.mark.parametrize("module", ["cllab.catalog", "cllab.config", "cllab.runs"])
+def test_the_parts_of_the_command_line_are_quick_to_import(module: str) -> None:
+    # processor time, so that a busy machine does not fail it; torch alone takes more than a second
+    code = f"import time\nbegan = time.process_time()\nimport {module}\nprint(time.process_time() - began)"
+    assert min(float(fresh(code)) for _ in range(3)) < 0.5

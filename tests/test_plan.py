@@ -1,0 +1,101 @@
+"""Plans of tables: what is refused, what is missing, and the Markdown of what is there."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from cllab import outcome, plan
+from cllab.errors import UsageError
+from cllab.plan import Done
+from cllab.runs import RunStore
+from tests.recorded import write_run
+
+PRESET = '[dataset]\nname = "blobs"\n[method]\nname = "er"\n[scenario]\nname = "disjoint"\ntasks = 3\n'
+PLAN = """title = "Toys"
+note = "By hand."
+seeds = [1, 2]
+references = ["paper", "rerun"]
+
+[[columns]]
+label = "plain"
+
+[[columns]]
+label = "lost"
+metric = "intransigence"
+
+[[rows]]
+label = "ER"
+preset = "PRESET"
+set = ["memory.capacity=50"]
+published = ["66.0 ± 1.0"]
+"""
+
+
+@pytest.fixture
+def path(tmp_path: Path) -> Path:
+    preset = tmp_path / "er.toml"
+    preset.write_text(PRESET)
+    path = tmp_path / "plan.toml"
+    path.write_text(PLAN.replace("PRESET", str(preset)))
+    return path
+
+
+def test_cells_are_rows_by_columns(path: Path) -> None:
+    cells = list(plan.load(str(path)).cells())
+    assert [(c.row.label, c.column.label) for c in cells] == [("ER", "plain"), ("ER", "lost")]
+    assert [c.seed for c in cells[0].configs] == [1, 2]
+    assert all(c.memory.common["capacity"] == 50 for c in cells[0].configs)
+
+
+def test_missing_counts_shared_and_joint_runs_once(path: Path, store: RunStore) -> None:
+    cells = list(plan.load(str(path)).cells())
+    wanted = plan.missing(cells, Done())
+    assert sorted((c.method.name, c.seed) for c in wanted) == [("er", 1), ("er", 2), ("joint", 1), ("joint", 2)]
+    write_run(store, cells[0].configs[0])
+    assert len(plan.missing(cells, Done(outcome.finished(store)))) == 3
+
+
+def test_markdown_tells_means_seeds_and_published_numbers(path: Path, store: RunStore) -> None:
+    loaded = plan.load(str(path))
+    cells = list(loaded.cells())
+    for config, last in zip(plan.missing(cells, Done()), (0.6, 0.7, 0.95, 0.95), strict=True):
+        value = 0.95 if config.method.name == "joint" else last
+        write_run(store, config, seen=(0.9, 0.8, value))
+    done = Done(outcome.finished(store))
+    text = plan.markdown(loaded, cells, done)
+    lines = text.splitlines()
+    assert lines[0] == "**Toys**"
+    assert lines[2] == "|  | plain (%) | lost (%) | paper (%) | rerun (%) | seconds a run |"
+    assert lines[4] == "| ER | 65.00 ± 7.07 | 30.00 ± 7.07 | 66.0 ± 1.0 | - | 4.0 / 4.0 |"
+    assert "over seeds 1-2, torch 2.15.0 on cpu" in text
+    assert "cllab table" in text
+    assert text.rstrip().endswith("By hand.")
+    half = Done(o for o in outcome.finished(store) if o.seed == 1)
+    assert "| 60.00 (n = 1) |" in plan.markdown(loaded, cells, half)
+
+
+@pytest.mark.parametrize(
+    ("change", "says"),
+    [
+        (('title = "Toys"', ""), "title must be text and is missing"),
+        (("note =", "nota ="), "did you mean 'note'"),
+        (("seeds = [1, 2]", "seeds = 3"), "seeds must be a list of seeds"),
+        (('metric = "intransigence"', 'metric = "intransigent"'), "did you mean 'intransigence'"),
+        (('set = ["memory.capacity=50"]', 'set = "x"'), "rows\\[0\\].set must be a list of texts"),
+        (('published = ["66.0 ± 1.0"]', 'published = ["1", "2", "3"]'), "3 numbers for 2 references"),
+        (('label = "ER"', 'label = "ER"\ncolumns = ["plane"]'), "did you mean 'plain'"),
+        (("[[rows]]", "[[rows]"), "not TOML"),
+    ],
+)
+def test_a_plan_that_cannot_be_meant(path: Path, change: tuple[str, str], says: str) -> None:
+    path.write_text(path.read_text().replace(*change))
+    with pytest.raises(UsageError, match=says):
+        plan.load(str(path))
+
+
+def test_settings_that_cannot_be_name_the_row(path: Path) -> None:
+    path.write_text(path.read_text().replace("capacity=50", "capacity=-5"))
+    with pytest.raises(UsageError, match=r"row 'ER', column 'plain': .*memory\.capacity"):
+        list(plan.load(str(path)).cells())

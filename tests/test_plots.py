@@ -1,0 +1,73 @@
+"""Printed charts: they fit, they say what the numbers say, and they survive plain terminals."""
+
+from __future__ import annotations
+
+import math
+
+import pytest
+
+from cllab.output import Paper, visible
+from cllab.plots import accuracy_chart, forgetting_chart, spread
+
+MATRIX = ((0.95, None, None), (0.8, 0.93, None), (0.3, 0.81, 0.96))
+SEEN = (0.95, 0.87, 0.69)
+
+
+def column_of(chart: str, mark: str) -> list[tuple[int, int]]:
+    """(row, column) of a mark inside the frame."""
+    rows = [line for line in chart.splitlines() if "┤" in line or "│" in line]
+    return [(i, j) for i, line in enumerate(rows) for j, c in enumerate(line[5:-1]) if c == mark]
+
+
+@pytest.mark.parametrize("width", [60, 80, 120])
+def test_charts_fit_the_paper(width: int) -> None:
+    paper = Paper(width)
+    for chart in (accuracy_chart(MATRIX, SEEN, paper), forgetting_chart([0.65, 0.12], paper)):
+        assert max(map(len, chart.splitlines()[1:])) <= width
+        assert "\x1b" not in chart
+
+
+def test_points_stand_where_their_values_are() -> None:
+    chart = accuracy_chart(MATRIX, SEEN, Paper(80))
+    first = column_of(chart, "1")
+    # later is further right, and forgotten is further down
+    assert [x for _, x in sorted(first, key=lambda p: p[1])] == sorted({x for _, x in first})
+    rows = [row for row, _ in sorted(first, key=lambda p: p[1])]
+    assert rows == sorted(rows)
+    assert rows[-1] - rows[0] > 3
+    for name in ("1 task 1", "2 task 2", "3 task 3", "• all seen"):
+        assert name in chart
+
+
+def test_ascii_paper_gets_ascii() -> None:
+    paper = Paper(80, unicode=False)
+    assert accuracy_chart(MATRIX, SEEN, paper).isascii()
+    assert forgetting_chart([0.65, -0.12, math.nan], paper).isascii()
+
+
+def test_color_adds_nothing_but_color() -> None:
+    colored = accuracy_chart(MATRIX, SEEN, Paper(80, color=True))
+    assert "\x1b[38;2;" in colored
+    assert visible(colored) == accuracy_chart(MATRIX, SEEN, Paper(80))
+
+
+def test_forgetting_tells_its_numbers_and_gaps() -> None:
+    chart = forgetting_chart([0.65, -0.12, math.nan], Paper(80))
+    assert all(text in chart for text in ("1: 65.0", "2: -12.0", "3: -"))
+    bars = [line.count("█") for line in chart.splitlines()]
+    assert sum(bars) > 0
+    assert forgetting_chart([math.nan], Paper()) == ""
+
+
+def test_nothing_is_drawn_of_one_task() -> None:
+    assert accuracy_chart(((0.9,),), (0.9,), Paper()) == ""
+
+
+def test_many_tasks_are_thinned_out() -> None:
+    n = 50
+    matrix = tuple(tuple(0.9 - 0.01 * (i - j) if j <= i else None for j in range(n)) for i in range(n))
+    chart = accuracy_chart(matrix, tuple(0.9 - 0.005 * i for i in range(n)), Paper(80))
+    assert "a task 1 " in chart
+    assert "f task 50" in chart
+    assert spread(50, 6) == [0, 10, 20, 29, 39, 49]
+    assert spread(3, 6) == [0, 1, 2]

@@ -1,0 +1,48 @@
+"""What the README says is what there is."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+from cllab import catalog, presets
+from tests.readme import README, ROOT, written
+
+TEXT = README.read_text(encoding="utf-8")
+
+
+def test_generated_sections_are_fresh() -> None:
+    assert written(TEXT) == TEXT, "run: python -m tests.readme"
+
+
+def test_the_first_two_commands_are_the_documented_ones() -> None:
+    lines = [line for line in TEXT.splitlines() if line.startswith("python3 -m venv")]
+    assert lines[0].endswith("cllab run --headless presets/quickstart.toml")
+    assert lines[1].endswith(".venv/bin/pytest")
+    assert TEXT.index(lines[0]) < 200
+
+
+def test_every_picture_and_file_it_names_exists() -> None:
+    for name in re.findall(r"\]\(((?:screenshots|presets|tests)/[^)]+)\)", TEXT):
+        assert (ROOT / name).is_file(), name
+
+
+def test_every_command_it_names_exists() -> None:
+    from cllab.cli.app import app
+
+    known = {c.name for c in app.registered_commands}
+    for name in re.findall(r"cllab ([a-z][a-z-]+)", TEXT):
+        if name not in ("is", "in", "trains"):
+            assert name in known, name
+
+
+def test_the_example_method_is_short() -> None:
+    source = Path(ROOT / "tests" / "my_method.py").read_text(encoding="utf-8")
+    assert len(source.splitlines()) < 60
+
+
+def test_every_shipped_preset_can_be_read_and_every_built_in_component_is_listed() -> None:
+    assert len(presets.names()) > 40
+    for component in catalog.load().components:
+        if component.name != "blobs":
+            assert f"`{component.name}`" in TEXT, component.name
