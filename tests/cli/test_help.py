@@ -74,6 +74,17 @@ def test_light_commands_import_nothing_heavy(arguments: tuple[str, ...]) -> None
     assert done.stderr.strip().splitlines()[-1] == "heavy:", done.stderr
 
 
+@pytest.mark.parametrize(
+    ("typed", "offered"), [("cllab run rm-mni", "rm-mnist-blurry10"), ("cllab chec", "check-claims")]
+)
+def test_the_shell_completes_commands_and_presets(typed: str, offered: str) -> None:
+    asked = {"_CLLAB_COMPLETE": "complete_bash", "COMP_WORDS": typed, "COMP_CWORD": str(len(typed.split()) - 1)}
+    done = subprocess.run(
+        [sys.executable, "-m", "cllab"], capture_output=True, text=True, check=False, env={**os.environ, **asked}
+    )
+    assert done.stdout.split() == [offered]
+
+
 def renew() -> None:
     """Write the golden files."""
     os.environ["COLUMNS"] = "80"

@@ -10,6 +10,7 @@ import re
 import statistics
 import xml.etree.ElementTree as ElementTree
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -226,3 +227,33 @@ def test_data_tells_where_it_looks(cllab: Cllab, tmp_path: Path, monkeypatch: py
     assert (said.code, status["found"]) == (3, False)
     assert all(str(tmp_path) in place for place in status["where"])
     assert cllab("data", "digits").code == 0
+
+
+def test_a_download_tells_its_progress_and_decodes(
+    cllab: Cllab, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from cllab.data import where
+    from cllab.errors import DataError
+
+    monkeypatch.setenv("CLLAB_DATA", str(tmp_path))
+    opened: list[dict[str, object]] = []
+
+    def fetched(*_: object, **asked: Any) -> None:
+        opened.append(asked)
+        for done in range(0, 101, 2):
+            asked["progress"]("downloading kmnist", done, 100)
+
+    monkeypatch.setattr(where.source("kmnist"), "open", fetched)
+    said = cllab("data", "kmnist", "--download")
+    assert opened[0]["download"] is True
+    assert [line.split()[-2] for line in said.err.splitlines()] == [str(n) for n in range(0, 101, 10)]
+    # what came is looked at again, and this fetch brought nothing
+    assert said.code == 3
+
+    def refused(*_: object, **__: object) -> None:
+        raise DataError("kmnist: the download failed: no route")
+
+    monkeypatch.setattr(where.source("kmnist"), "open", refused)
+    said = cllab("data", "kmnist", "--download")
+    assert (said.code, said.out) == (3, "")
+    assert said.err == "cllab: kmnist: the download failed: no route\n"
