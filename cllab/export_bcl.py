@@ -1,8 +1,8 @@
 """Result files in the layout of Bilevel Continual Learning's and of GEM's published code, for scripts that read those.
 
-Both: a line of accuracies before (or, there, just after) learning, a line `|`, the accuracy matrix a row a line, an empty
-line, and metrics by name; all with four decimals. What was not measured stands as `nan`: a full matrix needs
-`evaluate.future = true`.
+Both: a line of accuracies before learning (in the former's: after the first task), a line `|`, the accuracy matrix a
+row a line, an empty line, and metrics by name; all with four decimals. What was not measured stands as `nan`: a full
+matrix needs `evaluate.future = true`.
 """
 
 from __future__ import annotations
@@ -33,7 +33,9 @@ def bcl_text(result: Mapping[str, Any], layout: Layout = "bcl") -> str:
         raise UsageError(f"run '{result.get('name', '')}' has no accuracies to export")
     r = metrics.matrix(rows, len(rows[0]))[: len(rows), : len(rows)]
     known = result.get("baseline")
-    untrained = np.array([np.nan if v is None else v for v in known], float)[: len(r)] if known else np.full(len(r), np.nan)
+    untrained = (
+        np.array([np.nan if v is None else v for v in known], float)[: len(r)] if known else np.full(len(r), np.nan)
+    )
     fin, diagonal = float(np.mean(r[-1])), float(np.mean(np.diag(r)))
     if layout == "gem":
         named = {

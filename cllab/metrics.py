@@ -193,7 +193,7 @@ METRICS: dict[str, Metric] = {
             "forgetting_any_row",
             "forgetting (all rows)",
             "mean_{j<E-1} (max_{i<E-1} R[i,j] - R[E-1,j])",
-            "As forgetting, with the best over all earlier rows; the published code's reading, natural in blurry streams.",
+            "As forgetting, with the best over all earlier rows: the published code's, natural in blurry streams.",
             "F_last in the code of Bang et al. 2021",
             False,
         ),
@@ -267,7 +267,7 @@ METRICS: dict[str, Metric] = {
             "best_accuracy",
             "best test epoch",
             "max over epochs of the last task",
-            "The best test epoch of the last task, as published code reports; it selects on test data, so never the default.",
+            "The best test epoch of the last task, as published code reports; selected on test data, so never the default.",
             "the code of Bang et al. 2021",
         ),
     )

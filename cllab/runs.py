@@ -74,7 +74,8 @@ class RunLock:
         """Lock, trying for a moment: a viewer that asks whether a run is alive holds the lock for some microseconds."""
         for _ in range(4):
             try:
-                return fcntl.flock(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                fcntl.flock(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                return
             except OSError:
                 time.sleep(0.02)
         fcntl.flock(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -105,8 +106,8 @@ class RunStatus:
     """How a run stands.
 
     Attributes:
-        state: queued (waits for the run before it), starting, training, paused, done, failed, stopped or lost (its process
-            died without a word).
+        state: queued (waits for the run before it), starting, training, paused, done, failed, stopped or lost (its
+            process died without a word).
         reason: one sentence for failed and lost.
         task, n_tasks: position, when known.
         updated: when something was last written, seconds since the epoch.

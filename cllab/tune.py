@@ -1,6 +1,6 @@
 """Choosing settings on tasks that are set aside: `cllab tune`.
 
-The protocol of A-GEM (Chaudhry et al., arXiv:1812.00420) and Bilevel Continual Learning (arXiv:2007.15553): hyper-parameters
+The protocol of A-GEM (Chaudhry et al., arXiv:1812.00420) and Bilevel Continual Learning (arXiv:2007.15553): settings
 are chosen on three tasks that the reported run never meets. Split streams set their first tasks aside (`part = "cv"`);
 permuted and rotated ones draw three others, from seeds far from any run's. The memory keeps its share a task.
 """
@@ -87,7 +87,9 @@ class Tuning:
         chosen = self.chosen(catalog)
         given = {k: v for k, v in chosen.given.items() if k != "expect"}
         given["name"] = f"{self.config.name}-tuned"
-        ordered = {k: given.pop(k) for k in ("name", "about", "seed", "device", "fidelity") if k in given}
+        ordered: dict[str, Any] = {
+            k: given.pop(k) for k in ("name", "about", "seed", "device", "fidelity") if k in given
+        }
         return "".join(f"# {line}\n" for line in lines) + "\n" + dump_toml({**ordered, **given})
 
 
@@ -115,7 +117,9 @@ def default_grid(config: RunConfig) -> dict[str, list[Any]]:
     if name is None:
         return grid
     value = float(config.method.values[name])
-    around = {"beta": [0.1, 0.3, 1.0], "margin": [0.0, 0.5, 1.0]}.get(name, [_round(value / 10), value, _round(value * 10)])
+    around = {"beta": [0.1, 0.3, 1.0], "margin": [0.0, 0.5, 1.0]}.get(
+        name, [_round(value / 10), value, _round(value * 10)]
+    )
     grid[f"method.{name}"] = sorted({value, *around})
     return grid
 
@@ -133,8 +137,8 @@ def aside(config: RunConfig, catalog: Catalog | None = None, *, tasks: int = TAS
         kept = int(values["cv_tasks"]) or tasks
         if values["part"] != "cl":
             raise UsageError(
-                f"scenario.part = '{values['part']}' leaves no task to choose settings on; use scenario.part = 'cl' with "
-                f"scenario.cv_tasks = {tasks}"
+                f"scenario.part = '{values['part']}' leaves no task to choose settings on; use scenario.part = 'cl' "
+                f"with scenario.cv_tasks = {tasks}"
             )
         n, tasks = n - kept, kept
         sets = ["scenario.part=cv"]
@@ -143,7 +147,7 @@ def aside(config: RunConfig, catalog: Catalog | None = None, *, tasks: int = TAS
         sets = [f"scenario.tasks={tasks}"]
     else:
         raise UsageError(
-            f"scenario '{scenario}' has no tasks to set aside; cllab tune works with task-incremental, permuted and rotated"
+            f"scenario '{scenario}' has no tasks to set aside; task-incremental, permuted and rotated have"
         )
     capacity = int(config.memory.common["capacity"])
     if capacity:
@@ -151,7 +155,9 @@ def aside(config: RunConfig, catalog: Catalog | None = None, *, tasks: int = TAS
     return config.override(sets, catalog)
 
 
-def trials(config: RunConfig, grid: Grid, catalog: Catalog | None = None) -> Iterator[tuple[tuple[str, ...], RunConfig]]:
+def trials(
+    config: RunConfig, grid: Grid, catalog: Catalog | None = None
+) -> Iterator[tuple[tuple[str, ...], RunConfig]]:
     """Every point of the grid: its assignments, and the configuration on the tasks set aside. All are checked first.
 
     Raises:

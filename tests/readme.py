@@ -10,7 +10,13 @@ from cllab.output import markdown_table
 
 ROOT = Path(__file__).parent.parent
 README = ROOT / "README.md"
-HEADINGS = {"method": "Methods", "memory": "Memory policies", "scenario": "Scenarios", "dataset": "Datasets", "model": "Models"}
+HEADINGS = {
+    "method": "Methods",
+    "memory": "Memory policies",
+    "scenario": "Scenarios",
+    "dataset": "Datasets",
+    "model": "Models",
+}
 
 
 def components() -> str:

@@ -1,7 +1,7 @@
 """Draws screenshots/ from recorded runs: `python tests/shots.py [RUN...]`.
 
-Without arguments two presets are trained first, quickstart and forgetting. Pictures are SVG as Textual exports it; where Chromium
-is installed they become PNG too, which shows the thumbnails without seams.
+Without arguments two presets are trained first, quickstart and forgetting. Pictures are SVG as Textual exports it;
+where Chromium is installed they become PNG too, which shows the thumbnails without seams.
 """
 
 from __future__ import annotations
@@ -56,9 +56,13 @@ def to_png(svg: Path) -> None:
     box = head.split('viewBox="')[1].split('"')[0].split()
     width, height = (round(float(v)) for v in box[2:])
     subprocess.run(
-        [browser, "--headless", "--no-sandbox", "--disable-gpu", "--hide-scrollbars", "--force-device-scale-factor=1.5"]
-        + ["--default-background-color=00000000", f"--window-size={width},{height}"]
-        + [f"--screenshot={svg.with_suffix('.png')}", svg.resolve().as_uri()],
+        [
+            browser,
+            *("--headless", "--no-sandbox", "--disable-gpu", "--hide-scrollbars", "--force-device-scale-factor=1.5"),
+            *("--default-background-color=00000000", f"--window-size={width},{height}"),
+            f"--screenshot={svg.with_suffix('.png')}",
+            svg.resolve().as_uri(),
+        ],
         check=True,
         capture_output=True,
     )

@@ -44,7 +44,7 @@ def test_names_that_users_type_are_there() -> None:
 
 
 def test_an_unknown_name_is_refused_with_the_nearest() -> None:
-    with pytest.raises(UsageError, match="no method 'icral'; did you mean 'icarl'?"):
+    with pytest.raises(UsageError, match=r"no method 'icral'; did you mean 'icarl'\?"):
         catalog.load().get("method", "icral")
     with pytest.raises(UsageError, match="no memory 'qqq'; known: "):
         catalog.load().get("memory", "qqq")
@@ -129,5 +129,5 @@ def test_a_method_file_with_undeclared_parameters_or_two_methods_is_refused(
 
 
 def test_a_missing_file_is_refused() -> None:
-    with pytest.raises(UsageError, match="method.file: no file 'nowhere.py'"):
+    with pytest.raises(UsageError, match=r"method\.file: no file 'nowhere.py'"):
         catalog.describe_file(Path("nowhere.py"))

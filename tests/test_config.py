@@ -112,7 +112,8 @@ def test_an_online_stream_is_read_once() -> None:
 )
 def test_combinations_that_cannot_work_are_refused(tables: dict[str, Any], expected: str) -> None:
     base: dict[str, Any] = {
-        "dataset": {"name": "digits"}, "method": {"name": "finetune"}, "scenario": {"name": "disjoint", "stream": "online"},
+        "dataset": {"name": "digits"}, "method": {"name": "finetune"},
+        "scenario": {"name": "disjoint", "stream": "online"},
     }  # fmt: skip
     with pytest.raises(UsageError) as caught:
         RunConfig.from_dict({**base, **tables})
@@ -228,5 +229,5 @@ def test_a_method_file_is_found_beside_the_preset(tmp_path: Path) -> None:
     assert config.method.name == "my-idea"
     assert config.method.common["file"] == str(tmp_path / "my_idea.py")
     assert RunConfig.from_toml(config.to_toml(), base=Path("/")) == config
-    with pytest.raises(UsageError, match="x.toml:2: method.file: no file"):
+    with pytest.raises(UsageError, match=r"x\.toml:2: method\.file: no file"):
         RunConfig.from_toml(text, where="x.toml", base=tmp_path / "elsewhere")

@@ -38,7 +38,8 @@ def test_the_light_half_never_imports_the_heavy_libraries() -> None:
 
 def test_reading_a_configuration_and_a_run_needs_no_torch() -> None:
     found = fresh(
-        "import sys\nfrom cllab.config import RunConfig\nfrom cllab.runs import RunStore\nfrom cllab.state import RunState\n"
+        "import sys\nfrom cllab.config import RunConfig\nfrom cllab.runs import RunStore\n"
+        "from cllab.state import RunState\n"
         'RunConfig.from_toml(\'[method]\\nname = "rm"\\n[dataset]\\nname = "digits"\\n\')\n'
         "list(RunStore())\nRunState()\nprint('torch' in sys.modules)"
     )

@@ -36,7 +36,9 @@ def test_every_point_is_tried_once_with_seeds_of_its_own_and_the_best_is_taken()
     def run_one(config: RunConfig) -> Mapping[str, Any]:
         point = (config.train.lr, float(config.method.values["beta"]), config.seed)
         seen.append(point)
-        score = 1 - abs(config.train.lr - 0.1) - abs(float(config.method.values["beta"]) - 0.3) + 0.001 * (config.seed % 10)
+        score = (
+            1 - abs(config.train.lr - 0.1) - abs(float(config.method.values["beta"]) - 0.3) + 0.001 * (config.seed % 10)
+        )
         return {"metrics": {"task_accuracy": score}, "seconds": {"total": 2.0}}
 
     grid = tune.parse_grid(["train.lr=0.01,0.1", "method.beta=0.3,1.0"])

@@ -55,7 +55,9 @@ def load(path: Path) -> Any:
     except pickle.UnpicklingError as error:
         found = re.search(r"GLOBAL ([\w.]+)", str(error))
         what = f" ({found[1]})" if found else ""
-        raise DataError(f"{path}: refused: holds more than tensors, text and numbers{what}; it could run code") from None
+        raise DataError(
+            f"{path}: refused: holds more than tensors, text and numbers{what}; it could run code"
+        ) from None
     except OSError as error:
         raise DataError(f"{path}: {error.strerror or error}") from error
     except Exception as error:
@@ -106,9 +108,7 @@ def to_dataset(name: str, info: DatasetInfo, found: Benchmark, device: torch.dev
         ends = torch.tensor([len(p.labels) for p in parts]).cumsum(0).tolist()
         spans.append(list(zip([0, *ends], ends, strict=False)))
     train, test = splits
-    actual = replace(
-        info, n_classes=n_classes, shape=train.shape, n_train=len(train), n_test=len(test)
-    )
+    actual = replace(info, n_classes=n_classes, shape=train.shape, n_train=len(train), n_test=len(test))
     names = [_named(d, t) for t, d in enumerate(found.descriptors)]
     notes = {"benchmark": {"path": str(found.path), "names": names, "train": spans[0], "test": spans[1]}}
     classes = tuple(str(c) for c in range(n_classes))

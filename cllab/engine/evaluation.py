@@ -84,7 +84,7 @@ class Evaluator:
                     hits_per_class.index_add_(0, labels, hit)
                     total_per_class.index_add_(0, labels, torch.ones_like(hit))
         parts = [torch.stack(counts), torch.stack(unnamed), hits_per_class, total_per_class]
-        values = torch.cat(parts).cpu().split([len(part) for part in parts])
+        values = torch.split(torch.cat(parts).cpu(), [len(part) for part in parts])
         hits, open_hits, per_class_hits, per_class_total = (part.tolist() for part in values)
         total = sum(per_class_total)
         return Accuracies(

@@ -1,4 +1,4 @@
-"""What the bilevel methods share: interpolation, soft targets, adaptation at test time. Pham et al., arXiv:2007.15553."""
+"""What the bilevel methods (Pham et al., arXiv:2007.15553) share: interpolation, soft targets, test-time adaptation."""
 
 from __future__ import annotations
 
@@ -50,7 +50,8 @@ def interpolate(values: Tensors, start: Tensors, share: float) -> None:
 
 def distance(values: Tensors, start: Tensors) -> Tensor:
     """The Euclidean length of values - start, 0-d."""
-    return torch.stack(torch._foreach_norm(torch._foreach_sub(values, start))).norm()
+    gaps: Tensor = torch.stack(torch._foreach_norm(torch._foreach_sub(values, start)))
+    return gaps.square().sum().sqrt()
 
 
 def cosine(first: Sequence[Tensor], second: Sequence[Tensor]) -> Tensor:
@@ -133,5 +134,5 @@ class Adapted:
             for _ in range(self.steps):
                 gradients = torch.autograd.grad(cross_entropy(heads, model(x), labels), params)
                 with torch.no_grad():
-                    torch._foreach_add_(params, list(gradients), alpha=-self.lr)
+                    torch._foreach_add_([p.data for p in params], list(gradients), alpha=-self.lr)
         return model

@@ -10,7 +10,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 CLOSED = -1e9
-"""The score of a place that no class fills: finite, so that its probability is an exact 0 and its product with 0 too."""
+"""The score of a place that no class fills: its probability is an exact 0, and so is that times its logarithm."""
 
 
 @dataclass(frozen=True)
@@ -63,7 +63,7 @@ class Heads:
 
     def earlier(self, logits: Tensor, before: int) -> Tensor:
         """(B, before, C) scores of the tasks 0..before-1, task by task; logits: (B, K)."""
-        own = logits.index_select(1, self.tasks[:before].flatten()).unflatten(1, (before, -1))
+        own = logits.index_select(1, self.tasks[:before].flatten()).view(len(logits), before, -1)
         return own if self.open is None else own.masked_fill(~self.open[:before], CLOSED)
 
 

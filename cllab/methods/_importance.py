@@ -57,8 +57,8 @@ def fisher_of_batch(
 ) -> Tensors:
     """Mean over samples of the squared gradient of log p(label | x), one tensor per parameter.
 
-    The diagonal of the Fisher matrix when labels are drawn from the model, which must be in eval mode. x: (B, C, H, W); labels:
-    (B,) long, among the classes `own` (C,) where only those compete.
+    The diagonal of the Fisher matrix when labels are drawn from the model, which must be in eval mode. x: (B, C, H, W);
+    labels: (B,) long, places among the classes `own` (C,) where only those compete.
     """
     if linear_only(params, model):
         return _fisher_by_products(model, params, x, labels, own)
@@ -66,7 +66,7 @@ def fisher_of_batch(
 
 
 def linear_only(params: Sequence[nn.Parameter], model: Network) -> bool:
-    """Whether all of `params` belong to linear layers and their normalizations, where the Fisher is a matrix product."""
+    """Whether all of `params` belong to linear layers and normalizations, where the Fisher is a matrix product."""
     owners = {id(p): m for m in model.modules() for p in m.parameters(recurse=False)}
     return all(isinstance(owners[id(p)], (nn.Linear, nn.BatchNorm1d)) for p in params)
 
@@ -84,14 +84,14 @@ def _fisher_by_products(
 
     def note(module: nn.Module, args: tuple[Tensor, ...], out: Tensor) -> None:
         inputs[module] = args[0].detach().clone()  # a later layer may work in place
-        out.register_hook(lambda gradient: slopes.__setitem__(module, gradient))
+        out.register_hook(lambda gradient: slopes.__setitem__(module, gradient))  # type: ignore[no-untyped-call]
 
     chosen = {id(p) for p in params}
     layers = [m for m in model.modules() if any(id(p) in chosen for p in m.parameters(recurse=False))]
     handles = [layer.register_forward_hook(note) for layer in layers]
     try:
         log_p = _of(model(x), own).log_softmax(dim=1).gather(1, labels.view(-1, 1)).sum()
-        torch.autograd.grad(log_p, [layer.weight for layer in layers])
+        torch.autograd.grad(log_p, [p for p in params if id(p) in chosen])
     finally:
         for handle in handles:
             handle.remove()

@@ -1,4 +1,4 @@
-"""The quadratic programs of gradient projection, solved on their small Gram matrices. Plain NumPy, no compiled solver."""
+"""The quadratic programs of gradient projection, solved on their small Gram matrices in plain NumPy."""
 
 from __future__ import annotations
 

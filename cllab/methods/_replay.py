@@ -35,7 +35,7 @@ def forwards(model: nn.Module, *batches: Tensor, apart: bool) -> list[Tensor]:
     """
     if apart or len(batches) == 1:
         return [model(x) for x in batches]
-    return list(model(torch.cat(batches)).split([len(x) for x in batches]))
+    return list(torch.split(model(torch.cat(batches)), [len(x) for x in batches]))
 
 
 def store(batch: Batch, learner: Learner) -> None:

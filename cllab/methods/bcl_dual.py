@@ -207,9 +207,7 @@ class BCLDual(Method):
         images, y = memory.take(rows)
         outer = torch.autograd.grad(loss, params, retain_graph=True)
         learner.model.eval()  # a look must not move the running statistics
-        plain = torch.autograd.grad(
-            cross_entropy(learner.heads, learner.model(learner.normalize(images)), y), params
-        )
+        plain = torch.autograd.grad(cross_entropy(learner.heads, learner.model(learner.normalize(images)), y), params)
         learner.model.train()
         learner.trace(**{"cosine of outer and replay gradient": bi.cosine(outer, plain)})
 

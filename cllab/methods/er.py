@@ -3,8 +3,8 @@
 Chaudhry et al., "On Tiny Episodic Memories in Continual Learning", 2019, arXiv:1902.10486, Algorithm 1. One forward
 pass over the stream batch and the replayed samples; the memory is offered every batch after it was learned. With
 capacity 0 it is fine-tuning. The task-aware variant that Bilevel Continual Learning (arXiv:2007.15553) compares with
-has a memory `ring`, `candidates = "past"` and `weighting = "halves"`; with `steps` above 1 it is the control that takes as
-many gradient steps as a bilevel method.
+has a memory `ring`, `candidates = "past"` and `weighting = "halves"`; with `steps` above 1 it is the control that takes
+as many gradient steps as a bilevel method.
 """
 
 from __future__ import annotations
@@ -62,7 +62,9 @@ class ER(Method):
     def __init__(self, config: Config, learner: Learner) -> None:
         super().__init__(config, learner)
         if config.candidates == "past" and learner.memory.capacity and not isinstance(learner.memory, Ring):
-            raise UsageError("method.candidates = 'past' needs a memory that is ordered by tasks: use memory.name = 'ring'")
+            raise UsageError(
+                "method.candidates = 'past' needs a memory that is ordered by tasks: use memory.name = 'ring'"
+            )
         self.apart = False
 
     def begin_task(self, task: Task) -> None:

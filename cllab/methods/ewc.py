@@ -56,7 +56,7 @@ class EWC(Method):
         samples: int = param(1000, "Samples of a task used to estimate the Fisher", low=1)
         estimate: Literal["per-sample", "mean-gradient", "published"] = param(
             "per-sample",
-            "At task ends: mean of squared gradients, or squared mean gradient (GEM); or Rainbow Memory's overwriting one",
+            "Mean of squared gradients or squared mean gradient (GEM) at task ends, or the published overwriting one",
             reference="published",
         )
         weights: Literal["backbone", "all"] = param(

@@ -1,7 +1,7 @@
-"""FTML: steps on the batch, then steps on the whole memory of a task drawn at random, each time going a share of the way.
+"""FTML: steps on the batch, then on the whole memory of a task drawn at random, each time going a share of the way.
 
-Finn, Rajeswaran, Kakade & Levine, "Online Meta-Learning", ICML 2019, arXiv:1902.08438, in the first-order form that Pham
-et al. 2020 (arXiv:2007.15553) compare with: no gradient through the steps, but an interpolation as in Reptile
+Finn, Rajeswaran, Kakade & Levine, "Online Meta-Learning", ICML 2019, arXiv:1902.08438, in the first-order form that
+Pham et al. 2020 (arXiv:2007.15553) compare with: no gradient through the steps, but an interpolation as in Reptile
 (arXiv:1803.02999). The current task may be drawn too.
 """
 
@@ -74,7 +74,7 @@ class FTML(Method):
             drawn = int(torch.randint(len(memory.tasks), (1,), generator=learner.rng.cpu("replay")))
             raw, y = memory.take(memory.rows(drawn))
             x = learner.augment(raw)
-            terms |= self._go(lambda x=x, y=y: self._replayed(x, y), batch, descend)  # type: ignore[misc]
+            terms |= self._go(lambda x=x, y=y: self._replayed(x, y), batch, descend)
         return terms
 
     def loss(self, batch: Batch) -> dict[str, Tensor]:

@@ -80,7 +80,7 @@ class GEM(Method):
             active = int((v > self.config.margin + 1e-9).sum())
             self.learner.trace(**{"multipliers above the margin": active, "largest multiplier": float(v.max())})
         step = own + torch.from_numpy(v).to(own) @ past
-        for p, g in zip(params, step.split([p.numel() for p in params]), strict=True):
+        for p, g in zip(params, torch.split(step, [p.numel() for p in params]), strict=True):
             p.grad = g.view_as(p)
 
     def after_step(self, batch: Batch) -> None:

@@ -1,4 +1,4 @@
-"""Keep everything, and after the last task learn it all at once, shuffled: the upper bound of Bilevel Continual Learning.
+"""Keep everything, and after the last task learn it all at once: the upper bound of Bilevel Continual Learning.
 
 Pham et al. 2020, arXiv:2007.15553, whose code gives it two epochs and a larger network than every other method; a fair
 bound has the same network. A sample is learned within its own task's classes where the scenario names the task. Not to

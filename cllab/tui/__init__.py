@@ -1,0 +1,1 @@
+"""The terminal app: screens, widgets, themes; it never imports torch."""

@@ -2,7 +2,7 @@
 
     python tests/bench/bench_bcl.py [--quick] [--device cuda]
 
-MNIST-sized random images, 6th of 20 permutations, batches of 10, 256 samples remembered a task: the settings of the table.
+MNIST-sized random images, 6th of 20 permutations, batches of 10, 256 samples remembered a task: the table's settings.
 Every figure is a ratio of two things measured in turn in this process, so that a busy machine disturbs both alike.
 """
 
@@ -187,7 +187,10 @@ def ratio(method: str, steps: int, rounds: int, device: str) -> float:
     ratios = sorted(b / a for a, b in pairs)
     middle = ratios[len(ratios) // 2]
     a, b = min(p[0] for p in pairs), min(p[1] for p in pairs)
-    print(f"{method:10} bare {a:7.3f} ms   cllab {b:7.3f} ms   ratio {middle:.2f} (from {ratios[0]:.2f} to {ratios[-1]:.2f})")
+    print(
+        f"{method:10} bare {a:7.3f} ms   cllab {b:7.3f} ms   "
+        f"ratio {middle:.2f} (from {ratios[0]:.2f} to {ratios[-1]:.2f})"
+    )
     return middle
 
 

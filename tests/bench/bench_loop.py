@@ -102,7 +102,8 @@ def loop_overhead(name: str, shape: tuple[int, int, int], model: str, steps: int
     ratios = sorted(b / a for a, b in pairs)
     ratio = ratios[len(ratios) // 2]
     a, b = min(p[0] for p in pairs), min(p[1] for p in pairs)
-    print(f"{name:34} bare {a:8.3f} ms   cllab {b:8.3f} ms   ratio {ratio:.2f} (from {ratios[0]:.2f} to {ratios[-1]:.2f})")
+    spread = f"from {ratios[0]:.2f} to {ratios[-1]:.2f}"
+    print(f"{name:34} bare {a:8.3f} ms   cllab {b:8.3f} ms   ratio {ratio:.2f} ({spread})")
     return ratio
 
 
@@ -131,7 +132,8 @@ def uncertainty(n: int) -> float:
                 views = [pil_to_tensor(augment(p).convert("L")) for p in pictures[start : start + 32]]
                 learner.model(learner.normalize(torch.stack(views))).argmax(dim=1)
     slow = plain / (time.perf_counter() - began)
-    print(f"{'uncertainty, 12 views':34} plain {slow:8.0f} images/s   cllab {fast:8.0f} images/s   ratio {fast / slow:.1f}")
+    what = "uncertainty, 12 views"
+    print(f"{what:34} plain {slow:8.0f} images/s   cllab {fast:8.0f} images/s   ratio {fast / slow:.1f}")
     return fast / slow
 
 

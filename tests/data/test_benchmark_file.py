@@ -86,7 +86,7 @@ def test_the_layout_is_the_published_one(tmp_path: Path) -> None:
     assert set(y.tolist()) == {0, 1}
     assert set(train[1][2].tolist()) == {2, 3}
     assert len(torch.load(val, weights_only=True)[0]) == 3
-    with pytest.raises(UsageError, match="cv = 5 leaves nothing of 5 tasks"):
+    with pytest.raises(UsageError, match=r"cv = 5 leaves nothing of 5 tasks"):
         benchmark_file.write_benchmark(session.stream, tmp_path / "blobs.pt", cv=5)
 
 
@@ -117,10 +117,10 @@ def test_raw_tensors(tmp_path: Path) -> None:
     planes = torch.randint(0, 256, (12, 3 * 64), dtype=torch.uint8)
     found = read(saved(tmp_path, (planes, y[:12], planes[:6], y[:6]), "cifar100.pt"))
     assert torch.equal(found.train[0].pixels[:, 1], planes[:, 64:128].view(-1, 8, 8))
-    with pytest.raises(DataError, match="name the file that ends in _train.pt"):
+    with pytest.raises(DataError, match=r"name the file that ends in _train.pt"):
         read(tmp_path / "mnist_test.pt")
     (tmp_path / "mnist_test.pt").unlink()
-    with pytest.raises(DataError, match="no file 'mnist_test.pt' beside it"):
+    with pytest.raises(DataError, match=r"no file 'mnist_test.pt' beside it"):
         read(tmp_path / "mnist_train.pt")
 
 
@@ -177,7 +177,10 @@ def change(half: int, task: int, position: int, value: Any) -> list[Any]:
         (change(0, 0, 2, torch.rand(20)), "training task 1: y must be whole numbers (n,), found (20,) float32"),
         (change(0, 0, 2, torch.arange(20) % 4 - 1), "training task 1: label -1 is negative"),
         (change(1, 1, 2, torch.arange(10)), "test task 2: label 4 does not occur in its training task"),
-        (change(0, 1, 2, "labels"), "training task 2: x and y must be tensors, found a tensor (20, 16) float32 and a str"),
+        (
+            change(0, 1, 2, "labels"),
+            "training task 2: x and y must be tensors, found a tensor (20, 16) float32 and a str",
+        ),
     ],
 )
 def test_what_is_wrong_is_named(tmp_path: Path, data: Any, message: str) -> None:
@@ -192,18 +195,18 @@ def test_tasks_that_share_some_labels_are_refused(tmp_path: Path) -> None:
     data = entries()
     for half in data:
         half[1][2] = half[1][2] + 2
-    with pytest.raises(DataError, match="tasks 1 and 2 share label 2 but not all labels"):
+    with pytest.raises(DataError, match=r"tasks 1 and 2 share label 2 but not all labels"):
         opened(saved(tmp_path, data))
 
 
 def test_torn_and_missing_files(tmp_path: Path) -> None:
     path = saved(tmp_path, entries())
     path.write_bytes(path.read_bytes()[:1000])
-    with pytest.raises(DataError, match="not a readable .pt file"):
+    with pytest.raises(DataError, match=r"not a readable .pt file"):
         opened(path)
-    with pytest.raises(DataError, match="no file 'gone.pt'"):
+    with pytest.raises(DataError, match=r"no file 'gone.pt'"):
         opened(Path("gone.pt"))
-    with pytest.raises(DataError, match="dataset.file must name a .pt file"):
+    with pytest.raises(DataError, match=r"dataset.file must name a .pt file"):
         benchmark_file.BenchmarkFile.open()
 
 
@@ -214,5 +217,5 @@ def test_values_that_are_no_pixels_are_rounded_and_noted(tmp_path: Path) -> None
 
 
 def test_the_scenario_wants_its_dataset() -> None:
-    with pytest.raises(UsageError, match="reads the tasks of dataset.name = 'benchmark-file'"):
+    with pytest.raises(UsageError, match=r"reads the tasks of dataset.name = 'benchmark-file'"):
         Session(toy("single", scenario={"name": "benchmark-file", "tasks": 2}), Record(), Control())

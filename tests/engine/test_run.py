@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 from typing import Any
 
@@ -58,7 +59,8 @@ SEQUENCE = [
 ][1:-1]
 
 KEYS = {
-    "name", "status", "seed", "config", "accuracy_matrix", "metrics", "per_class_accuracy", "seconds", "memory", "versions",
+    "name", "status", "seed", "config", "accuracy_matrix", "metrics", "per_class_accuracy", "seconds", "memory",
+    "versions",
 }  # fmt: skip
 
 
@@ -182,7 +184,7 @@ def test_evaluations_along_the_stream_come_every_so_many_samples() -> None:
     # 1,000 samples, 500 a task in 31 batches of 16: the first batch end at or past every multiple of 120
     assert [e.samples for e in found] == [128, 240, 368, 480, 608, 720, 848, 960]
     assert session.metrics()["stream_area"] == pytest.approx(
-        sum((a.seen + b.seen) / 2 * (b.samples - a.samples) for a, b in zip(found, found[1:], strict=False))
+        sum((a.seen + b.seen) / 2 * (b.samples - a.samples) for a, b in itertools.pairwise(found))
         / (found[-1].samples - found[0].samples)
     )
 

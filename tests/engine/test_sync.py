@@ -34,7 +34,7 @@ HOST = {"item", "tolist", "numpy", "cpu", "__bool__", "__int__", "__float__", "_
 """Methods of a tensor that hand its values to Python; for some of them no operator is called."""
 
 
-class Waits(AssertionError):
+class WaitsError(AssertionError):
     """Something that would wait for a device."""
 
 
@@ -68,11 +68,11 @@ class _Operators(TorchDispatchMode):
         name = func._schema.name
         local = self.host.holds(args, kwargs)
         if not local and name in DATA_DEPENDENT:
-            raise Waits(name)
+            raise WaitsError(name)
         if not local and name.startswith("aten::index"):
             index = [a for arg in args[1:2] for a in (arg if isinstance(arg, (list, tuple)) else [arg])]
             if any(isinstance(i, torch.Tensor) and i.dtype in (torch.bool, torch.uint8) for i in index):
-                raise Waits(f"{name} with a mask")
+                raise WaitsError(f"{name} with a mask")
         out = func(*args, **kwargs)
         if local or any(isinstance(leaf, torch.Generator) for leaf in tree_leaves((args, kwargs))):
             self.host.add(out)
@@ -88,11 +88,11 @@ class _Functions(TorchFunctionMode):
         kwargs = kwargs or {}
         name = getattr(func, "__name__", "")
         if name in HOST and not self.host.holds(args[:1]):
-            raise Waits(f"Tensor.{name}")
+            raise WaitsError(f"Tensor.{name}")
         out = func(*args, **kwargs)
         if func in (torch.tensor, torch.as_tensor) and not isinstance(args[0], torch.Tensor):
             if kwargs.get("device") is not None:
-                raise Waits("a list sent to the device: a copy from memory that is not pinned waits")
+                raise WaitsError("a list sent to the device: a copy from memory that is not pinned waits")
             self.host.add(out)
         return out
 
@@ -126,7 +126,7 @@ FORBIDDEN = {
 def test_the_guard_sees(name: str) -> None:
     x = torch.arange(4.0)
     FORBIDDEN[name](x)
-    with pytest.raises(Waits), no_waiting():
+    with pytest.raises(WaitsError), no_waiting():
         FORBIDDEN[name](x)
 
 
@@ -235,8 +235,8 @@ def test_a_method_that_reads_its_loss_is_caught() -> None:
         return terms
 
     session.method.loss = loss  # type: ignore[method-assign]
-    with pytest.raises(Waits), _Step(session):
-        session.start()
+    session.start()
+    with pytest.raises(WaitsError), _Step(session):
         session.walk()
 
 

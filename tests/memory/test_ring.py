@@ -144,5 +144,5 @@ def test_resumes_where_it_was() -> None:
 
 def test_refuses_less_than_a_sample_a_task() -> None:
     memory, learner = ring(3, 5)
-    with pytest.raises(UsageError, match="memory.capacity = 3 is less than one sample for each of 5 tasks"):
+    with pytest.raises(UsageError, match=r"memory.capacity = 3 is less than one sample for each of 5 tasks"):
         offer(memory, learner, 0, 2)

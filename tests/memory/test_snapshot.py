@@ -25,7 +25,8 @@ def test_a_run_writes_one_after_every_task(store: RunStore) -> None:
     for update in updates:
         with np.load(run.memory_folder / update.snapshot) as data:
             assert {k: (v.dtype.kind + str(v.dtype.itemsize)) for k, v in data.items() if k != "score_name"} == {
-                "ids": "i8", "labels": "i4", "tasks": "i4", "entered": "i8", "scores": "f4", "thumb_index": "i8", "thumbs": "u1",
+                "ids": "i8", "labels": "i4", "tasks": "i4", "entered": "i8", "scores": "f4",
+                "thumb_index": "i8", "thumbs": "u1",
             }  # fmt: skip
             assert tuple(np.bincount(data["labels"], minlength=10)) == update.per_class
             assert tuple(np.bincount(data["tasks"], minlength=3)) == update.per_task

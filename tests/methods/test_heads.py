@@ -20,7 +20,10 @@ def test_even_slices() -> None:
     assert heads.open is None
     logits, y = torch.randn(40, 85), torch.randint(0, 85, (40,))
     by_hand = torch.stack(
-        [F.cross_entropy(z[5 * (c // 5) : 5 * (c // 5) + 5].unsqueeze(0), (c % 5).view(1)) for z, c in zip(logits, y, strict=True)]
+        [
+            F.cross_entropy(z[5 * (c // 5) : 5 * (c // 5) + 5].unsqueeze(0), (c % 5).view(1))
+            for z, c in zip(logits, y, strict=True)
+        ]
     ).mean()
     assert heads.cross_entropy(logits, y).item() == pytest.approx(by_hand.item(), rel=1e-6)
 
@@ -60,7 +63,9 @@ def test_the_same_run_is_read_with_and_without_task_labels() -> None:
 
 
 def test_only_the_own_slice_learns() -> None:
-    session, _ = walked("single", scenario={"name": "task-incremental", "tasks": 5}, train={"epochs": 1, "momentum": 0.0})
+    session, _ = walked(
+        "single", scenario={"name": "task-incremental", "tasks": 5}, train={"epochs": 1, "momentum": 0.0}
+    )
     plain, _ = walked("single", scenario={"name": "disjoint", "tasks": 5}, train={"epochs": 1, "momentum": 0.0})
     # outputs of task 1 get no gradient after task 1, so decay alone moves them; without slices they are pushed down
     assert session.metrics()["task_accuracy"] > plain.metrics()["task_accuracy"] + 0.2

@@ -27,7 +27,7 @@ def second_task(session: Any) -> None:
 
 
 def test_replay_of_the_past_needs_a_ring() -> None:
-    with pytest.raises(UsageError, match="use memory.name = 'ring'"):
+    with pytest.raises(UsageError, match=r"use memory.name = 'ring'"):
         begun("er", method={"candidates": "past"})
 
 
@@ -91,7 +91,10 @@ def test_penalties_of_several_tasks_merge_into_one() -> None:
     params = method._held()
     generator = torch.Generator().manual_seed(0)
     pairs = [
-        ([torch.rand(p.shape, generator=generator) for p in params], [torch.randn(p.shape, generator=generator) for p in params])
+        (
+            [torch.rand(p.shape, generator=generator) for p in params],
+            [torch.randn(p.shape, generator=generator) for p in params],
+        )
         for _ in range(3)
     ]
     for fisher, center in pairs:
@@ -105,7 +108,9 @@ def test_penalties_of_several_tasks_merge_into_one() -> None:
         )
 
     def merged(values: list[torch.Tensor]) -> float:
-        return sum(float((f * (v - a).square()).sum()) for f, v, a in zip(method.fisher, values, method.anchors, strict=True))
+        return sum(
+            float((f * (v - a).square()).sum()) for f, v, a in zip(method.fisher, values, method.anchors, strict=True)
+        )
 
     one, two = ([torch.randn(p.shape, generator=generator) for p in params] for _ in range(2))
     # equal up to a constant: so are differences
@@ -115,7 +120,11 @@ def test_penalties_of_several_tasks_merge_into_one() -> None:
 @pytest.mark.parametrize("estimate", ["per-sample", "mean-gradient"])
 def test_the_penalty_is_there_after_the_first_task_and_grows_with_the_head(estimate: str) -> None:
     session = begun(
-        "ewc", train=PLAIN, model={"norm": False}, scenario=NAMED, method={"estimate": estimate, "weights": "all", "strength": 5.0}
+        "ewc",
+        train=PLAIN,
+        model={"norm": False},
+        scenario=NAMED,
+        method={"estimate": estimate, "weights": "all", "strength": 5.0},
     )
     second_task(session)
     session.loop.fit(session.stream.tasks[1].train.subset(torch.arange(64)), phase="stream")
@@ -125,7 +134,9 @@ def test_the_penalty_is_there_after_the_first_task_and_grows_with_the_head(estim
 
 
 def test_lwf_distils_every_old_head() -> None:
-    session = begun("lwf", train=PLAIN, model={"norm": False}, scenario=NAMED, method={"strength": 2.0, "temperature": 3.0})
+    session = begun(
+        "lwf", train=PLAIN, model={"norm": False}, scenario=NAMED, method={"strength": 2.0, "temperature": 3.0}
+    )
     second_task(session)
     session.loop.fit(session.stream.tasks[1].train, phase="stream")
     session.loop.begin(session.stream.tasks[2])
@@ -139,7 +150,8 @@ def test_lwf_distils_every_old_head() -> None:
     teacher: Any = session.method.teacher  # type: ignore[attr-defined]
     scores, before = learner.model(batch.x), teacher(batch.x)
     by_hand = sum(
-        distill.soft_cross_entropy(scores[:, list(t.classes)], before[:, list(t.classes)], 3.0) for t in session.stream.tasks[:2]
+        distill.soft_cross_entropy(scores[:, list(t.classes)], before[:, list(t.classes)], 3.0)
+        for t in session.stream.tasks[:2]
     )
     assert found.item() == pytest.approx(2.0 * float(by_hand), rel=1e-5)
 

@@ -169,7 +169,7 @@ class SetupScreen(DataOffer):
         for problem in self.draft.problems:
             return problem
         if self.is_missing:
-            return f"{self.draft.values['dataset.name']} is not here; see below the form what can be done"
+            return f"{self.draft.values['dataset.name']} is not here"
         return ""
 
     def _show_foot(self) -> None:
