@@ -267,7 +267,7 @@ METRICS: dict[str, Metric] = {
             "best_accuracy",
             "best test epoch",
             "max over epochs of the last task",
-            "The best test epoch of the last task, as published code reports; selected on test data, so never the default.",
+            "The best test epoch of the last task, as published code reports; chosen on test data: never the default.",
             "the code of Bang et al. 2021",
         ),
     )

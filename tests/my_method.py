@@ -33,9 +33,8 @@ class MyMethod(Method):
         super().__init__(config, learner)
         self.teacher = None  # what is made here is saved in checkpoints
 
-    def begin_task(self, task):
-        if task.index > 0:
-            self.teacher = self.learner.frozen_copy()
+    def end_task(self, task, loop):
+        self.teacher = self.learner.frozen_copy()
 
     def loss(self, batch):
         scores = self.learner.model(batch.x)

@@ -429,9 +429,10 @@ class Loop:
         means, bad = meter.flush()
         if bad is not None:
             back, name = bad
+            knob = "method.strength" if name == "penalty" else "train.lr"
             raise TrainingError(
                 f"loss term '{name}' is not finite at task {self.learner.task + 1}, step {self.learner.step - back}; "
-                "a smaller train.lr may help"
+                f"a smaller {knob} may help"
             )
         return means
 

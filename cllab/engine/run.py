@@ -104,8 +104,6 @@ class Session:
         self._training_since: float | None = None
 
         device = self.device = pick_device(config.device)
-        if device.type == "cuda":
-            torch.backends.cudnn.benchmark = True
         rng = Rng(config.seed, device)
         with self._timed("load"):
             self.dataset = open_dataset(config, device)
@@ -295,7 +293,7 @@ class Session:
                     policy=self.config.memory.name,
                     capacity=memory.capacity,
                     samples=len(memory),
-                    bytes=memory.bytes(),
+                    bytes={**memory.bytes(), **self.method.stored()},
                     per_class=tuple(memory.counts("labels", self.stream.n_classes).tolist()),
                     per_task=tuple(memory.counts("tasks", self.stream.n_tasks).tolist()),
                     added=added,
@@ -360,6 +358,7 @@ class Session:
     def result(self, status: str, reason: str = "") -> dict[str, Any]:
         """What `result.json` holds."""
         memory = self.learner.memory
+        held = {**memory.bytes(), **self.method.stored()}
         n = self.stream.n_tasks
         rows = [list(row) for row in self.rows] + [[None] * n for _ in range(n - len(self.rows))]
         untrained = {} if self.baseline is None else {"baseline": ev.plain(list(self.baseline))}
@@ -380,7 +379,7 @@ class Session:
             "class_names": list(self.stream.class_names),
             "stream": [list(point) for point in self.curve],
             "seconds": self.all_seconds(),
-            "memory": {"samples": len(memory), "bytes": sum(memory.bytes().values()), "by_kind": memory.bytes()},
+            "memory": {"samples": len(memory), "bytes": sum(held.values()), "by_kind": held},
             "device": device_name(self.device),
             "n_parameters": sum(p.numel() for p in self.learner.model.parameters()),
             "steps": self.learner.step,

@@ -157,7 +157,7 @@ class Ring(Memory):
 
     def rows(self, index: int, part: str = "replay") -> Tensor:
         """(n,) long rows of the samples of the `index`-th task."""
-        return self.blocks[part][index].rows().to(self.device)
+        return deliver(self.blocks[part][index].rows(), self.device)
 
     def draw(
         self,

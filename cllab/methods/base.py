@@ -301,6 +301,10 @@ class Method:
             steps += train.memory_epochs * loop.steps_per_epoch(after, "none", train.batch_size, 0)
         return steps
 
+    def stored(self) -> dict[str, int]:
+        """Bytes of past data that the method keeps beside the memory, by kind."""
+        return {}
+
     def parameters(self) -> list[nn.Parameter]:
         """What the optimizer moves."""
         return list(self.learner.model.parameters())

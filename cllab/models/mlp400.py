@@ -1,9 +1,11 @@
 """Two hidden layers of 400 units with batch normalization: the MNIST network of Rainbow Memory.
 
-Bang et al., "Rainbow Memory: Continual Learning with a Memory of Diverse Samples", CVPR 2021, arXiv:2103.17230.
-The published code repeats a grey image to three equal channels. The three copies of a weight then receive the same
+Bang et al., "Rainbow Memory: Continual Learning with a Memory of Diverse Samples", CVPR 2021, arXiv:2103.17230. The
+published code repeats a grey image to three equal channels. The three copies of a weight then receive the same
 gradient, so the layer is one copy whose input is multiplied by sqrt(3) and whose initial weights have the variance of
-fan-in 3 * H * W: the same function and the same training under SGD with weight decay, at a third of the arithmetic.
+fan-in 3 * H * W: the same function and the same training under SGD with weight decay, at a third of the arithmetic. (A
+penalty weighted by squared gradients, EWC's and RWalk's, holds that one copy three times as hard as it would hold
+three.)
 """
 
 from __future__ import annotations

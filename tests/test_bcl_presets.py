@@ -1,0 +1,87 @@
+"""The presets of Bilevel Continual Learning's tables: what they say, and a few batches of the large ones."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+
+from cllab import plan, presets
+from cllab.data.base import Dataset, Split, TensorImages
+from cllab.data.info import DatasetInfo
+from cllab.engine import run as engine
+from cllab.engine.control import Control
+from cllab.engine.run import Session
+from cllab.methods.bcl_dual import BCLDual
+from tests.conftest import Record
+
+MNIST = [n for n in presets.names() if n.endswith(("-permuted20", "-rotated20"))]
+
+
+def test_every_method_has_both_streams() -> None:
+    assert {n.rsplit("-", 1)[0] for n in MNIST} == {
+        "single", "lwf", "ewc", "agem", "gem", "er-ring", "ftml", "bcl-single", "bcl-dual", "offline",
+    }  # fmt: skip
+    assert len(MNIST) == 20
+
+
+@pytest.mark.parametrize("name", MNIST)
+def test_protocol_is_that_of_the_table(name: str) -> None:
+    config = presets.load(name).config
+    scenario, train = config.scenario.values, config.train
+    assert (scenario["tasks"], scenario["samples"], scenario["stream"]) == (20, 1000, "online")
+    assert (train.batch_size, train.momentum, train.weight_decay, train.normalize) == (10, 0.0, 0.0, "unit")
+    assert config.memory.common["capacity"] in (0, 20 * 256)
+    assert (config.evaluate.report, train.head) == ("last", "keep")
+    reference = config.override(["fidelity=reference"])
+    assert (reference.evaluate.report, reference.train.head) == ("last", "keep")
+
+
+def test_the_table_can_be_planned() -> None:
+    cells = list(plan.load("bcl-mnist").cells())
+    assert {cell.row.preset for cell in cells} == set(MNIST)
+    assert all(len(cell.configs) == 3 for cell in cells)
+
+
+def images(n_classes: int, side: int) -> Dataset:
+    generator = torch.Generator().manual_seed(0)
+    n = 6 * n_classes
+    pixels = torch.randint(0, 256, (n, 3, side, side), dtype=torch.uint8, generator=generator)
+    split = Split(TensorImages(pixels), torch.arange(n), torch.arange(n) % n_classes)
+    info = DatasetInfo(
+        "made up", n_classes, (3, side, side), n, n, (0.5,) * 3, (0.25,) * 3, base_augment=("crop", "flip")
+    )
+    return Dataset("cifar100", info, tuple(map(str, range(n_classes))), split, split)
+
+
+@pytest.mark.parametrize("fidelity", ["reference", "correct"])
+@pytest.mark.parametrize(
+    ("name", "size"),
+    [("bcl-dual-cifar100-cl17", 32), ("er-ring-cifar100-cl17", 32), ("bcl-dual-miniimagenet-cl17", 84)],
+)
+def test_a_few_batches_of_the_large_benchmarks(
+    name: str, size: int, fidelity: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(engine, "open_dataset", lambda *_args, **_options: images(100, size))
+    config = presets.load(name).config.override(["device=cpu", f"fidelity={fidelity}", "memory.capacity=340"])
+    session = Session(config, Record(), Control())
+    session.start()
+    assert session.stream.n_tasks == 17
+    assert session.learner.heads is not None
+    for task in session.stream.tasks[:2]:
+        assert len(task.classes) == 5
+        session.loop.begin(task)
+        session.loop.do(lambda task=task: session._begin_task(task))  # type: ignore[misc]
+        session.loop.fit(task.train, phase="stream")
+    assert all(torch.isfinite(p).all() for p in session.learner.model.parameters())
+    assert session.learner.model.n_classes == 10
+    assert not session.learner.pipeline.names  # the originals do not augment
+    if isinstance(session.method, BCLDual):
+        assert session.learner.updates > session.learner.step
+        assert session.learner.memory.buffers["targets"].shape[1] == 5  # type: ignore[attr-defined]
+
+
+def test_where_the_class_order_is_the_published_one() -> None:
+    config = presets.load("bcl-dual-cifar100-cl17").config
+    assert config.scenario.values["class_order"] == "bilevel"
+    label_of = torch.randperm(100, generator=torch.Generator().manual_seed(0))
+    assert label_of[:12].tolist() == [44, 19, 93, 90, 71, 69, 37, 95, 53, 91, 81, 42]
