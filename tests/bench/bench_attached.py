@@ -1,4 +1,5 @@
-"""Whether watching slows training down: one preset, trained in turn alone and with the app attached in a pseudo-terminal.
+"""Whether watching slows training down: one preset, trained in turn alone and with the app attached in a
+pseudo-terminal.
 
     python tests/bench/bench_attached.py [ROUNDS]
 
