@@ -26,6 +26,16 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     )
 
 
+def pytest_configure(config: pytest.Config) -> None:
+    """Where the real data is required, its absence is a failure and not a skip."""
+    if os.environ.get("CLLAB_REQUIRE_DATA"):
+        from cllab.data.where import dataset_status
+
+        for name in ("mnist", "cifar100"):
+            if not dataset_status(name, scan=False).found:
+                raise pytest.UsageError(f"CLLAB_REQUIRE_DATA is set, but {name} is not in $CLLAB_DATA")
+
+
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     """`method` in tests/every: every method of the catalogue, the README's own, and those given by file."""
     if "method" in metafunc.fixturenames and "every" in metafunc.definition.path.parts:

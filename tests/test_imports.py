@@ -55,4 +55,4 @@ def test_the_package_itself_imports_nothing() -> None:
 def test_the_parts_of_the_command_line_are_quick_to_import(module: str) -> None:
     # processor time, so that a busy machine does not fail it; torch alone takes more than a second
     code = f"import time\nbegan = time.process_time()\nimport {module}\nprint(time.process_time() - began)"
-    assert min(float(fresh(code)) for _ in range(3)) < 0.5
+    assert min(float(fresh(code)) for _ in range(3)) < 1.0

@@ -55,7 +55,7 @@ def test_every_dataset_is_found_by_its_file() -> None:
         ("mnits", "did you mean 'mnist'?"),
         ("fashion_mnist", "did you mean 'fashion-mnist'?"),
         ("cifar1000", "did you mean 'cifar100'?"),
-        *((name, "known: blobs, cifar10") for name in ("where", "info", "_cache", "x/../y")),
+        *((name, "known: benchmark-file, blobs") for name in ("where", "info", "_cache", "x/../y")),
     ],
 )
 def test_an_unknown_name_is_answered_with_a_known_one(name: str, answer: str) -> None:

@@ -39,7 +39,7 @@ def tell(app: CllabApp, act: Callable[[Pilot[Any]], Awaitable[None]], size: tupl
     asyncio.run(go())
 
 
-async def until(pilot: Pilot[Any], condition: Callable[[], object], what: str = "", seconds: float = 15.0) -> None:
+async def until(pilot: Pilot[Any], condition: Callable[[], object], what: str = "", seconds: float = 45.0) -> None:
     """Wait for a state; fail with what was waited for."""
     end = time.monotonic() + seconds
     while not condition():

