@@ -27,7 +27,7 @@ class MyMethod(Method):
 
     @dataclass(frozen=True, kw_only=True)
     class Config:
-        pull: float = param(0.5, "Weight of the distance to the old scores", source="alpha", low=0)
+        pull: float = param(0.1, "Weight of the distance to the old scores", source="alpha", low=0)
 
     def __init__(self, config, learner):
         super().__init__(config, learner)
