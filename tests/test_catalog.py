@@ -111,7 +111,7 @@ def test_a_method_file_with_undeclared_parameters_or_two_methods_is_refused(
     path = tmp_path / "mine.py"
     for old, new, expected in (
         (
-            'param(0.5, "Weight of the distance to the old scores", source="alpha", low=0)',
+            'param(0.1, "Weight of the distance to the old scores", source="alpha", low=0)',
             "0.5",
             "not declared with param",
         ),
