@@ -320,6 +320,7 @@ def run_app(*, runs: str | None = None, run: Run | None = None, mode: str = "set
     if not _is_terminal():
         print("cllab: not a terminal; use: cllab run --headless PRESET", file=sys.stderr)
         return EXIT_USAGE
+    _forget_the_former_size()
     app = CllabApp(runs=runs, run=run, mode=mode)
     if sharp_pixels(app.settings.images):
         # it asks the terminal what it can do when it is imported, which must be before the app reads the keys
@@ -331,6 +332,21 @@ def run_app(*, runs: str | None = None, run: Run | None = None, mode: str = "set
     if feed is not None and feed.is_training:
         print(f"{feed.run.id} goes on training; come back with: cllab attach {feed.run.id}", file=sys.stderr)
     return app.return_code or result or 0
+
+
+def _forget_the_former_size() -> None:
+    """Drop COLUMNS and LINES where the terminal knows its size.
+
+    A shell or a library (readline does it) may have exported the size that the terminal had once; Textual would take it
+    for the present one, and for ever.
+    """
+    try:
+        known = os.get_terminal_size(sys.__stdout__.fileno() if sys.__stdout__ else 1)
+    except (OSError, ValueError):
+        return
+    if known.columns and known.lines:
+        for name in ("COLUMNS", "LINES"):
+            os.environ.pop(name, None)
 
 
 def _is_terminal() -> bool:

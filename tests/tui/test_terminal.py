@@ -33,6 +33,8 @@ class Terminal:
         self.socket = str(folder / "tmux.socket")
         self.environment = {
             **{k: v for k, v in os.environ.items() if k not in ("TMUX", "NO_COLOR", "SSH_CONNECTION")},
+            # what a parent that once had this size exports; the app must look at the terminal instead
+            "COLUMNS": "80", "LINES": "24",
             "TERM": "xterm-256color", "LANG": "C.UTF-8", "LC_ALL": "C.UTF-8", "PYTHONPATH": str(ROOT),
             "CLLAB_CONFIG": str(folder / "config"), "CLLAB_RUNS": str(folder / "runs"),
             "CLLAB_WORKER_CMD": f"{sys.executable} {ROOT / 'tests/tui/fake_worker.py'}",
@@ -65,7 +67,7 @@ class Terminal:
     def is_app(self) -> bool:
         return self.tmux("display-message", "-p", "#{alternate_on}").strip() == "1"
 
-    def wait(self, condition: Callable[[], object], what: str, seconds: float = 60.0) -> float:
+    def wait(self, condition: Callable[[], object], what: str, seconds: float = 30.0) -> float:
         start = time.monotonic()
         while not condition():
             if time.monotonic() - start > seconds:
@@ -73,7 +75,7 @@ class Terminal:
             time.sleep(0.02)  # between two looks
         return time.monotonic() - start
 
-    def wait_for(self, text: str, seconds: float = 60.0) -> float:
+    def wait_for(self, text: str, seconds: float = 30.0) -> float:
         return self.wait(lambda: text in self.screen(), repr(text), seconds)
 
 
@@ -123,7 +125,6 @@ def app_pid(terminal: Terminal) -> int:
     )
 
 
-@pytest.mark.slow  # its resizes are lost at times under tmux; not understood yet
 def test_attach_resize_detach_and_the_run_goes_on(terminal: Terminal, tmp_path: Path) -> None:
     run = start_worker(terminal, tmp_path, rate=40, pictures=0, steps=1000)
     terminal.start((120, 36))
@@ -131,9 +132,13 @@ def test_attach_resize_detach_and_the_run_goes_on(terminal: Terminal, tmp_path: 
     terminal.wait_for("accuracy matrix")
     terminal.wait_for("training")
     terminal.wait_for("task 1/5")
-    # smaller: one pane
+    # smaller: one pane; too small: one line; large again
     terminal.tmux("resize-window", "-x", "80", "-y", "24")
     terminal.wait_for("[accuracy]")
+    terminal.tmux("resize-window", "-x", "50", "-y", "10")
+    terminal.wait_for("needs 60x16, now 50x10")
+    terminal.tmux("resize-window", "-x", "120", "-y", "36")
+    terminal.wait_for("accuracy matrix")
     # pause is obeyed by the process and shown
     terminal.type("Space")
     terminal.wait_for("paused")
@@ -188,8 +193,8 @@ def test_the_death_of_the_worker_is_named(terminal: Terminal, tmp_path: Path) ->
     pid = run.status().pid
     assert pid is not None
     os.kill(pid, signal.SIGKILL)
-    waited = terminal.wait_for("The training process is gone", seconds=60)
-    print(f"the death of the worker was on the screen after {waited:.2f} s")
+    waited = terminal.wait_for("The training process is gone", seconds=20)
+    assert waited < 1.5, f"on the screen after {waited:.2f} s"
     assert "died without a word" in terminal.screen()
     terminal.type("Escape")
     terminal.wait_for("lost")
