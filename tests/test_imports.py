@@ -52,7 +52,8 @@ def test_the_package_itself_imports_nothing() -> None:
 
 
 @pytest.mark.parametrize("module", ["cllab.catalog", "cllab.config", "cllab.runs"])
-def test_the_parts_of_the_command_line_are_quick_to_import(module: str) -> None:
-    # processor time, so that a busy machine does not fail it; torch alone takes more than a second
-    code = f"import time\nbegan = time.process_time()\nimport {module}\nprint(time.process_time() - began)"
-    assert min(float(fresh(code)) for _ in range(3)) < 1.0
+def test_the_parts_of_the_command_line_need_little(module: str) -> None:
+    # what it costs in seconds is measured by tests/bench/bench_loop.py
+    code = f"import sys\nbefore = set(sys.modules)\nimport {module}\nprint(*set(sys.modules) - before)"
+    packages = {name.split(".")[0].lstrip("_") for name in fresh(code).split()}
+    assert packages - {name.lstrip("_") for name in sys.stdlib_module_names} == {"cllab", "platformdirs"}

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import time
 from pathlib import Path
 
 import pytest
@@ -128,7 +127,7 @@ def test_progress_of_a_run_that_trains(tmp_path: Path) -> None:
     lock.release()
 
 
-def test_five_hundred_runs_are_looked_at_quickly(store: RunStore) -> None:
+def test_of_five_hundred_runs_none_is_read_again(store: RunStore) -> None:
     first = ended(store, config())
     for i in range(1, 500):
         folder = store.folder / f"20260101-{i:06}-copy-s1"
@@ -138,13 +137,9 @@ def test_five_hundred_runs_are_looked_at_quickly(store: RunStore) -> None:
     index = RunIndex(store)
     index.refresh()
     assert len(index.entries) == 500
-    times = []
-    for _ in range(5):
-        start = time.process_time()
-        assert not index.refresh()
-        times.append(time.process_time() - start)
     assert index.n_read == 500
-    assert min(times) < 0.6
+    assert not index.refresh()
+    assert index.n_read == 500
 
 
 # -- estimates
