@@ -63,6 +63,8 @@ class Lines:
             return _headline(event, self._paper, self._limit)
         if isinstance(event, ev.TaskEnded):
             return task_line(self.state, event, self._limit)
+        if isinstance(event, ev.Traced):
+            return trace_line(event, self._limit)
         if isinstance(event, ev.Warned):
             return f"warning: {event.message}"
         if isinstance(event, ev.Paused):
@@ -219,6 +221,24 @@ def task_line(state: RunState, event: ev.TaskEnded, limit: int | None = None) ->
     while limit is not None and len("  ".join(parts)) > limit and len(parts) > 3:
         parts.pop()
     return "  ".join(parts)
+
+
+def trace_line(event: ev.Traced, limit: int | None = None) -> str:
+    """What a method published of one step, on one line; of what does not fit in `limit` columns the last goes first.
+
+    The heading of a name, before its colon, is said once for all that follow under it.
+    """
+    parts, heading = [f"step {event.step}, task {event.task + 1}"], ""
+    for full, value in event.scalars.items():
+        head, _, name = full.rpartition(": ")
+        said = f"{name} {'not a number' if value is None else f'{value:.4g}'}"
+        parts.append(f"{head}: {said}" if head and head != heading else said)
+        heading = head
+    whole = len(parts)
+    while limit is not None and len("  ".join(parts)) + 3 > limit and len(parts) > 2:
+        parts.pop()
+    more = " ..." if len(parts) < whole else f"  {event.file}" if event.file and limit is None else ""
+    return "  ".join(parts) + more
 
 
 class Nothing(Lines):

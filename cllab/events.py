@@ -196,7 +196,13 @@ class Resumed(Event):
 
 @dataclass(frozen=True, kw_only=True)
 class Traced(Event):
-    """What a method published about one step while tracing was on."""
+    """What a method published about one step while tracing was on.
+
+    Attributes:
+        step: the number of the step, which has just ended.
+        scalars: by name, in the order in which they were published; of a method that publishes nothing, its losses.
+        file: arrays, in a file relative to the run folder that `cllab.traces.read` reads; empty when there are none.
+    """
 
     task: int
     step: int

@@ -2,9 +2,9 @@
 
 config.toml     what was asked, complete          events.jsonl   what happened, append-only
 control         what a viewer wants               worker.log     what libraries printed
-memory/         what the memory held              checkpoint/    how to go on
-result.json     what came out, written last       lock           held while a process trains
-queued          held while the run waits for another (cllab.queue)
+memory/         what the memory held              traces/        what methods published of traced steps
+checkpoint/     how to go on                      lock           held while a process trains
+result.json     what came out, written last       queued          held while the run waits for another (cllab.queue)
 """
 
 from __future__ import annotations
@@ -31,7 +31,8 @@ if sys.platform != "win32":
     import fcntl
 
 CONTROL_COMMANDS = ("pause", "resume", "step", "stop", "trace")
-"""What a viewer may ask: `step` runs to the end of the current task and pauses there."""
+"""What a viewer may ask: `step` runs to the end of the current task and pauses there; `trace N` traces the next N steps
+(1 without a number), and a run that is paused takes exactly these steps and pauses again."""
 
 
 def runs_folder(given: str | os.PathLike[str] | None = None) -> Path:
@@ -152,6 +153,10 @@ class Run:
     @property
     def memory_folder(self) -> Path:
         return self.folder / "memory"
+
+    @property
+    def traces_folder(self) -> Path:
+        return self.folder / "traces"
 
     @property
     def checkpoint_path(self) -> Path:

@@ -7,6 +7,7 @@ declarations as plain data, which the light half reads from the catalogue withou
 from __future__ import annotations
 
 import dataclasses
+import inspect
 import math
 import types
 import typing
@@ -208,14 +209,15 @@ class ComponentSpec:
 
 
 def fields_of(config: type) -> tuple[FieldSpec, ...]:
-    """The `FieldSpec`s of a dataclass whose fields were made with `param`.
+    """The `FieldSpec`s of a dataclass whose fields were made with `param`: its own first, then those it shares.
 
     Raises:
         TypeError: when a field has no help or a type that a preset cannot hold.
     """
     hints = typing.get_type_hints(config)
+    own = inspect.get_annotations(config)
     specs = []
-    for item in dataclasses.fields(config):
+    for item in sorted(dataclasses.fields(config), key=lambda f: f.name not in own):
         meta = item.metadata
         if "help" not in meta:
             raise TypeError(f"{config.__qualname__}.{item.name} is not declared with param()")

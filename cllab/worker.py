@@ -41,12 +41,26 @@ def precheck(config: RunConfig) -> None:
 
 
 def train(
-    run: Run, *, sinks: Sequence[ev.Sink] = (), resume: bool = False, signals: bool = True, waiting: bool = False
+    run: Run,
+    *,
+    sinks: Sequence[ev.Sink] = (),
+    resume: bool = False,
+    signals: bool = True,
+    waiting: bool = False,
+    trace: int = 0,
 ) -> int:
     """Train what `run` asks for; everything goes into its folder and to `sinks`.
 
-    waiting: heed a command that a viewer gave before this function was called, while the process was starting.
-    Returns the exit code; whatever goes wrong ends as a `RunEnded` record with the reason in one sentence.
+    Args:
+        run: its folder.
+        sinks: who else hears the records.
+        resume: go on from the checkpoint.
+        signals: SIGINT and SIGTERM stop at the next batch.
+        waiting: heed a command that a viewer gave before this function was called, while the process was starting.
+        trace: how many steps are traced at the beginning of every task.
+
+    Returns:
+        the exit code; whatever goes wrong ends as a `RunEnded` record with the reason in one sentence.
     """
     try:
         lock = RunLock(run.lock_path)
@@ -57,6 +71,7 @@ def train(
         print(f"cllab: {write_error(error)}", file=sys.stderr)
         return EXIT_FAILED
     control = Control(run.control_path, waiting=waiting)
+    control.trace_each = trace
     if signals:
         control.install_signals()
     try:

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 import torch
 
-from cllab import plan, presets
+from cllab import events as ev
+from cllab import plan, presets, traces
 from cllab.data.base import Dataset, Split, TensorImages
 from cllab.data.info import DatasetInfo
+from cllab.data.where import dataset_status
 from cllab.engine import run as engine
 from cllab.engine.control import Control
 from cllab.engine.run import Session
@@ -78,6 +82,43 @@ def test_a_few_batches_of_the_large_benchmarks(
     if isinstance(session.method, BCLDual):
         assert session.learner.updates > session.learner.step
         assert session.learner.memory.buffers["targets"].shape[1] == 5  # type: ignore[attr-defined]
+
+
+@pytest.mark.data
+@pytest.mark.parametrize("name", ["bcl-dual-cifar100-cl17", "er-ring-cifar100-cl17"])
+def test_a_few_batches_of_the_real_cifar100(name: str, tmp_path: Path) -> None:
+    if not dataset_status("cifar100", scan=False).found:
+        pytest.skip("cifar100 is not in $CLLAB_DATA")
+    record, control = Record(), Control()
+    control.trace_each = 1
+    session = Session(presets.load(name).config.override(["device=cpu"]), record, control)
+    session.loop.trace_folder = tmp_path / "traces"
+    assert [len(t.train) for t in session.stream.tasks] == [2500] * 17
+    assert [len(t.test) for t in session.stream.tasks] == [500] * 17
+    label_of = torch.randperm(100, generator=torch.Generator().manual_seed(0))
+    named = [c for task in session.stream.tasks for c in task.classes]
+    # the label that the published split gives a class: 15 to 19 are the first task after the three of the choice
+    of_class = {session.dataset.classes[c]: int(label) for c, label in enumerate(label_of)}
+    assert [of_class[session.stream.class_names[c]] for c in named] == list(range(15, 100))
+    session.start()
+    for task in session.stream.tasks[:2]:
+        object.__setattr__(task, "train", task.train.subset(torch.arange(0, 2500, 84)))
+        object.__setattr__(task, "test", task.test.subset(torch.arange(0, 500, 10)))
+        session._task(task)
+    assert session.learner.step == 2 * 3
+    assert all(torch.isfinite(p).all() for p in session.learner.model.parameters())
+    assert all(0 <= accuracy <= 1 for row in session.rows for accuracy in row if accuracy is not None)
+    assert len(session.rows) == 2
+    first, second = record.of(ev.Traced)
+    assert (first.task, second.task) == (0, 1)
+    if isinstance(session.method, BCLDual):
+        found = traces.read(tmp_path / second.file)
+        pictures = [name for name, kind in found.kinds.items() if kind == "pictures"]
+        # of a first batch of ten one is held out; with what the first task left there is enough to validate on
+        assert pictures == ["stream batch", "replayed batch 1", "replayed batch 2", "validation batch"]
+        assert found.arrays["stream batch"].shape == (9, 3, 32, 32)
+        owners = {c for task in session.stream.tasks[:1] for c in task.classes}
+        assert set(found.arrays["replayed batch 1 labels"].astype(int)) <= owners
 
 
 def test_where_the_class_order_is_the_published_one() -> None:

@@ -40,6 +40,32 @@ def test_on_a_terminal_lines_keep_to_its_width() -> None:
     assert lines[4].endswith("tasks 30.0 70.0 95.0")
 
 
+TRACED = ev.Traced(
+    task=1,
+    step=29,
+    method="bcl-dual",
+    scalars={
+        "iteration 1: inner loss 1": 0.87461,
+        "iteration 1: displacement": None,
+        "iteration 2: inner loss 1": 1e-7,
+    },
+    file="traces/step_0000029.npz",
+)
+
+
+def test_a_traced_step_is_one_line() -> None:
+    lines: list[str] = []
+    Lines(lines.append, Paper())(TRACED)
+    assert lines == [
+        "step 29, task 2  iteration 1: inner loss 1 0.8746  displacement not a number  "
+        "iteration 2: inner loss 1 1e-07  traces/step_0000029.npz"
+    ]
+    Lines(lines.append, Paper(80), 60)(TRACED)
+    assert lines[1] == "step 29, task 2  iteration 1: inner loss 1 0.8746 ..."
+    Nothing(lines.append, Paper())(TRACED)
+    assert len(lines) == 2
+
+
 def test_quiet_tells_only_what_went_wrong() -> None:
     assert told(Nothing) == []
     lines: list[str] = []

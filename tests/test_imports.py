@@ -15,7 +15,7 @@ HEAVY = ("torch", "torchvision", "faiss", "sklearn", "scipy")
 LIGHT = [
     m
     for m in ("catalog", "config", "console", "errors", "events", "explain", "export", "metrics", "presets", "queue",
-              "report", "rules", "runs", "spec", "state", "cli", "tui", "tui.app")
+              "report", "rules", "runs", "spec", "state", "traces", "cli", "tui", "tui.app")
     if (m.split(".")[0] in {x.name for x in pkgutil.iter_modules(cllab.__path__)})
 ]  # fmt: skip
 

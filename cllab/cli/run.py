@@ -29,6 +29,16 @@ def run(
     as_json: Annotated[
         bool, typer.Option("--json", help="Stream the events to stdout, last line the result; headless.")
     ] = False,
+    trace: Annotated[
+        int,
+        typer.Option(
+            "--trace",
+            metavar="N",
+            help="Trace the first N steps of every task: show and keep what the method publishes of them; headless.",
+            min=0,
+            show_default=False,
+        ),
+    ] = 0,
     runs: Runs = None,
     quiet: Quiet = False,
 ) -> None:
@@ -39,8 +49,10 @@ def run(
     if not (headless or as_json):
         from cllab.cli.tui import open_new
 
+        if trace:
+            raise UsageError("--trace goes with --headless or --json; in the app, pause a run and trace its next steps")
         open_new(configs, runs)
-    raise typer.Exit(train_all(configs, runs, as_json=as_json, quiet=quiet))
+    raise typer.Exit(train_all(configs, runs, as_json=as_json, quiet=quiet, trace=trace))
 
 
 def resume(run: RunName, as_json: Json = False, runs: Runs = None, quiet: Quiet = False) -> None:
@@ -117,8 +129,9 @@ def _from_here(item: str) -> str:
     return item
 
 
-def train_all(configs: Sequence[RunConfig], runs: str | None, *, as_json: bool, quiet: bool) -> int:
-    """Train one after another and print what came out; returns the exit code."""
+def train_all(configs: Sequence[RunConfig], runs: str | None, *, as_json: bool, quiet: bool, trace: int = 0) -> int:
+    """Train one after another, the first `trace` steps of every task traced, and print what came out; returns the exit
+    code."""
     from cllab.runs import RunStore
 
     store = RunStore(runs)
@@ -127,7 +140,7 @@ def train_all(configs: Sequence[RunConfig], runs: str | None, *, as_json: bool, 
     made: list[Run] = []
     for config in configs:
         made.append(store.create(config))
-        codes.append(_train(made[-1], as_json=as_json, quiet=quiet))
+        codes.append(_train(made[-1], as_json=as_json, quiet=quiet, trace=trace))
         # one seed that fails says little about the next; a wish to stop is meant for all of them
         if codes[-1] not in (EXIT_DONE, EXIT_FAILED):
             break
@@ -156,7 +169,7 @@ def train_here(config: RunConfig, store: RunStore, *, quiet: bool) -> tuple[Run,
     return made, _train(made, as_json=False, quiet=quiet)
 
 
-def _train(made: Run, *, as_json: bool, quiet: bool, resume: bool = False) -> int:
+def _train(made: Run, *, as_json: bool, quiet: bool, resume: bool = False, trace: int = 0) -> int:
     from cllab.console import JsonLines, view
     from cllab.worker import train
 
@@ -168,7 +181,7 @@ def _train(made: Run, *, as_json: bool, quiet: bool, resume: bool = False) -> in
         looks.state = made.state()
     looks.narrate(f"run folder: {made.folder}")
     with looks:
-        code = train(made, sinks=[*sinks, *([out] if out else [])], resume=resume)
+        code = train(made, sinks=[*sinks, *([out] if out else [])], resume=resume, trace=trace)
     if out is not None:
         result = made.result()
         if result is not None:

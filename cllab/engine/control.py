@@ -26,6 +26,12 @@ class Control:
     Args:
         path: the control file, None when there is no run folder.
         waiting: heed what the file already holds; otherwise only what is written from now on.
+
+    Attributes:
+        paused: whether training shall wait.
+        pause_at_task_end: whether it shall wait after the current task.
+        trace_steps: how many of the next steps are traced.
+        trace_each: how many steps are traced at the beginning of every task.
     """
 
     def __init__(self, path: Path | None = None, *, waiting: bool = False) -> None:
@@ -33,6 +39,9 @@ class Control:
         self.paused = False
         self.pause_at_task_end = False
         self.trace_steps = 0
+        self.trace_each = 0
+        self._advance = 0
+        self._task = -1
         self._signal = 0
         self._stop = False
         self._stamp = (0, 0) if waiting else self._mark()
@@ -66,6 +75,19 @@ class Control:
             raise StopRequested(EXIT_TERMINATED)
         return self.paused
 
+    def enter_task(self, index: int) -> None:
+        """Task `index` trains from here on; told at the beginning of every phase."""
+        if index != self._task:
+            self._task = index
+            self.trace_steps = max(self.trace_steps, self.trace_each)
+
+    def traced(self) -> None:
+        """A step was traced; the last of those asked for during a pause ends in a pause again."""
+        self.trace_steps -= 1
+        if self._advance:
+            self._advance -= 1
+            self.paused = self._advance == 0
+
     def wait(self, seconds: float = 0.05) -> None:
         """Sleep a little while paused."""
         time.sleep(seconds)
@@ -77,16 +99,19 @@ class Control:
         except OSError:
             return
         command = words[1] if len(words) > 1 else ""
-        if command == "pause":
-            self.paused = True
-        elif command == "resume":
-            self.paused = False
-        elif command == "step":
-            self.paused, self.pause_at_task_end = False, True
-        elif command == "stop":
+        if command == "stop":
             self._stop = True
         elif command == "trace":
-            self.trace_steps = int(words[2]) if len(words) > 2 and words[2].isdigit() else 1
+            n = int(words[2]) if len(words) > 2 and words[2].isdigit() else 1
+            if n and (self.paused or self._advance):
+                self.paused, self._advance = False, n
+            self.trace_steps = n
+        elif command in ("pause", "resume", "step"):
+            # any of these takes the place of steps that were asked for one by one
+            if self._advance:
+                self._advance = self.trace_steps = 0
+            self.paused = command == "pause"
+            self.pause_at_task_end = self.pause_at_task_end or command == "step"
 
     def _mark(self) -> tuple[int, int]:
         """What changes with every command: clocks of file systems tick too slowly for the time alone."""

@@ -1,8 +1,9 @@
 """The one training loop.
 
 A phase (`fit`) is planned an epoch at a time: which sample goes into which batch is drawn at once, samples are fetched,
-augmented and normalized a chunk of many batches at a time, and a step is a slice of a chunk. Nothing in a step waits
-for the device; losses are read when a record is due.
+augmented and normalized a chunk of many batches at a time (`batches`), and a step is a slice of a chunk. Nothing in a
+step waits for the device; losses are read when a record is due (`meter`), and what a method publishes when a step is
+traced (`trace`).
 
 A task is a sequence of `do` and `fit` calls. The loop counts them, so that a resumed task skips what was done and
 enters the phase that was interrupted at the batch where it stood.
@@ -11,9 +12,9 @@ enters the phase that was interrupted at the batch where it stood.
 from __future__ import annotations
 
 import functools
-import time
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, Protocol
 
 import torch
@@ -21,9 +22,11 @@ from torch import Tensor, nn
 
 from cllab import events as ev
 from cllab.config import RunConfig
-from cllab.data.augment.cutmix import cutmix
 from cllab.data.base import Split, join
+from cllab.engine import trace
+from cllab.engine.batches import Position, plan, prepared
 from cllab.engine.control import Control
+from cllab.engine.meter import Clock, Meter
 from cllab.engine.schedule import learning_rate, make_optimizer, set_rate
 from cllab.errors import TrainingError
 from cllab.methods.base import Batch, Descend, Learner, Method, Replay
@@ -31,7 +34,6 @@ from cllab.methods.base import Batch, Descend, Learner, Method, Replay
 if TYPE_CHECKING:
     from cllab.scenarios.base import Stream, Task
 
-CHUNK_FLOATS = {"cpu": 1 << 20, "cuda": 1 << 26}
 Loss = Callable[[Batch], dict[str, Tensor]]
 
 
@@ -43,31 +45,11 @@ class Watcher(Protocol):
     def on_epoch(self, phase: str, epoch: int, epochs: int) -> None: ...
 
 
-@dataclass
-class Position:
-    """Where a phase stands; with the generators, enough to enter it again.
-
-    Attributes:
-        epoch, batch: next batch to train.
-        order: state of the "order" generator when the epoch began.
-        chunk: first batch of the chunk that `batch` lies in.
-        augment: state of the "augment" generator when that chunk was made.
-        sums, count: losses of the epoch so far; `pending` (n, k): those since the last record.
-    """
-
-    epoch: int = 0
-    batch: int = 0
-    order: Tensor | None = None
-    chunk: int = 0
-    augment: Tensor | None = None
-    sums: list[float] = field(default_factory=list)
-    count: int = 0
-    names: list[str] = field(default_factory=list)
-    pending: list[list[float]] = field(default_factory=list)
-
-
 class Loop:
-    """Runs the phases of a task for a method."""
+    """Runs the phases of a task for a method.
+
+    `trace_folder` is where arrays of traced steps go; None keeps only their scalars.
+    """
 
     def __init__(
         self, method: Method, learner: Learner, config: RunConfig, control: Control, watcher: Watcher, stream: Stream
@@ -80,6 +62,7 @@ class Loop:
         self.watcher = watcher
         self.stream = stream
         self.online = stream.online
+        self.trace_folder: Path | None = None
         self.optimizer: torch.optim.Optimizer | None = None
         self.task: Task | None = None
         self.samples = 0
@@ -89,7 +72,7 @@ class Loop:
         self.position: Position | None = None
         self._extra: torch.optim.Optimizer | None = None
         self._extra_state: dict[str, Any] | None = None
-        self._meter: _Meter | None = None
+        self._meter: Meter | None = None
         self._cutmix = "cutmix" in config.train.augment
         self._autocast = config.train.precision == "bfloat16"
 
@@ -224,11 +207,12 @@ class Loop:
                 optimizer.load_state_dict(self._extra_state)
                 self._extra_state = None
             self._extra = optimizer
-        meter = self._meter = _Meter(position, max(1, min(steps * epochs // 200, 50)), learner.device)
+        meter = self._meter = Meter(position, max(1, min(steps * epochs // 200, 50)), learner.device)
         compute = loss or self.method.loss
         descend = self._descend(optimizer)
+        self.control.enter_task(learner.task)
         torch.set_num_threads(learner.threads[0])
-        clock = _Clock()
+        clock = Clock()
         while position.epoch < epochs:
             rate = self._rate(phase, position.epoch) if lr is None else lr
             set_rate(optimizer, rate)
@@ -237,14 +221,11 @@ class Loop:
                 position.order = order.get_state()
             else:
                 order.set_state(position.order)
-            flat, cuts, from_stream = self._plan(
-                len(split), n_memory, replay, batch_size, drop_last, order, learner.device
-            )
-            label, mix = self._label(), use_cutmix and self._cutmix
-            for batch in self._prepared(whole, ids, flat, cuts, from_stream, position, mix, label, phase):
+            drawn = plan(len(split), n_memory, replay, batch_size, drop_last, order, learner.device)
+            mix, before = use_cutmix and self._cutmix, position.epoch * len(drawn.cuts)
+            for batch in prepared(learner, whole, ids, drawn, position, mix, self._label(), phase):
                 learner.model.train(train_mode)
-                if self.control.trace_steps:
-                    learner.tracing = True
+                learner.tracing = self.control.trace_steps > 0
                 if loss is None and phase == "stream":
                     terms = self.method.step(batch, descend)
                 else:
@@ -256,12 +237,12 @@ class Loop:
                 if phase == "stream":
                     self.samples += batch.n_stream
                 if meter.add(terms):
-                    self._report(phase, position.epoch * len(cuts) + position.batch, steps * epochs, rate, meter, clock)
+                    self._report(phase, before + position.batch, steps * epochs, rate, meter, clock)
                 if learner.tracing:
-                    self._publish()
+                    self._publish(terms)
                 self.watcher.on_step(phase)
             if meter.n:
-                self._report(phase, position.epoch * len(cuts) + position.batch, steps * epochs, rate, meter, clock)
+                self._report(phase, before + position.batch, steps * epochs, rate, meter, clock)
             sums = {k: s / max(1, position.count) for k, s in zip(position.names, position.sums, strict=True)}
             self.watcher.emit(
                 ev.EpochEnded(task=learner.task, phase=phase, epoch=position.epoch, epochs=epochs, losses=dict(sums))
@@ -302,105 +283,9 @@ class Loop:
             return train.lr * train.stream_lr_scale
         return learning_rate(train.schedule, epoch, train.lr, warmup_scale=train.warmup_scale)
 
-    def _plan(
-        self,
-        n: int,
-        n_memory: int,
-        replay: Replay,
-        batch_size: int,
-        drop_last: bool,
-        order: torch.Generator,
-        device: torch.device,
-    ) -> tuple[Tensor, list[int], list[int]]:
-        """Positions of an epoch's samples, where its batches end, and how many of each batch are the stream's.
-
-        Positions count in (memory, stream) as one split; in a batch the stream's samples come first.
-        """
-        if replay == "half" and n_memory:
-            n_half = batch_size // 2
-            n_stream = batch_size - n_half
-            steps = max(1, n // n_stream)
-            stream = torch.randperm(n, generator=order)[: steps * n_stream] + n_memory
-            rounds = max(1, -(-steps * n_half // n_memory))
-            drawn = torch.cat([torch.randperm(n_memory, generator=order) for _ in range(rounds)])[: steps * n_half]
-            if len(stream) < steps * n_stream:
-                return torch.cat([stream, drawn]).to(device), [len(stream) + len(drawn)], [len(stream)]
-            flat = torch.cat([stream.view(steps, -1), drawn.view(steps, -1)], dim=1).flatten()
-            return flat.to(device), [batch_size * (i + 1) for i in range(steps)], [n_stream] * steps
-        total = n + n_memory
-        flat = torch.randperm(total, generator=order)
-        cuts = list(range(batch_size, total + 1, batch_size))
-        rest = total % batch_size
-        if not cuts or (not drop_last and rest > 1):  # a single sample cannot be batch-normalized
-            cuts.append(total)
-        flat = flat[: cuts[-1]]
-        from_stream = [b - a for a, b in zip([0, *cuts], cuts, strict=False)]
-        if n_memory:
-            batch = torch.arange(len(flat)) // cuts[0]
-            is_old = (flat < n_memory).long()
-            flat = flat[torch.argsort(2 * batch + is_old, stable=True)]
-            from_stream = torch.bincount(batch, weights=1 - is_old).long().tolist()
-        return flat.to(device), cuts, from_stream
-
-    def _prepared(
-        self,
-        whole: Split,
-        ids: Tensor,
-        flat: Tensor,
-        cuts: list[int],
-        from_stream: list[int],
-        position: Position,
-        mix: bool,
-        label: int | None,
-        phase: str,
-    ) -> Iterator[Batch]:
-        """The batches from `position.batch` on, made a chunk at a time."""
-        learner = self.learner
-        generator = learner.rng.cpu("augment")
-        c, h, w = whole.shape
-        floats = CHUNK_FLOATS.get(learner.device.type, 1 << 22)
-        per_chunk = max(1, floats // (c * h * w * cuts[0]))
-        first = position.chunk
-        while first < len(cuts):
-            last = min(first + per_chunk, len(cuts))
-            later: Tensor | None = None
-            if position.augment is not None and position.batch > first:
-                later = generator.get_state()  # resumed inside this chunk: make it again
-                generator.set_state(position.augment)
-            position.chunk, position.augment = first, generator.get_state()
-            start = cuts[first - 1] if first else 0
-            part = flat[start : cuts[last - 1]]
-            raw = whole.fetch(part)
-            if last < len(cuts):
-                whole.prefetch(flat[cuts[last - 1] : cuts[min(last + per_chunk, len(cuts)) - 1]])
-            y, sample_ids = whole.labels[part], ids[part]
-            seen = learner.pipeline(raw, generator)
-            y_mix: Tensor | None = None
-            shares: Tensor | None = None
-            if mix:
-                seen, y_mix, shares = _mixed(seen, y, [cuts[i] - start for i in range(first, last)], generator)
-            x = learner.normalize(seen)
-            if later is not None:  # where a method that augments by itself had left the generator
-                generator.set_state(later)
-            for i in range(max(first, position.batch), last):
-                a, b = (cuts[i - 1] if i else 0) - start, cuts[i] - start
-                yield Batch(
-                    x[a:b],
-                    y[a:b],
-                    raw[a:b],
-                    sample_ids[a:b],
-                    from_stream[i],
-                    None if y_mix is None else y_mix[a:b],
-                    None if shares is None else shares[i - first],
-                    label,
-                    phase,
-                    learner.heads,
-                )
-            first = last
-
     # -- records
 
-    def _report(self, phase: str, phase_step: int, phase_steps: int, rate: float, meter: _Meter, clock: _Clock) -> None:
+    def _report(self, phase: str, phase_step: int, phase_steps: int, rate: float, meter: Meter, clock: Clock) -> None:
         position = self.position
         assert position is not None
         device = self.learner.device
@@ -420,7 +305,7 @@ class Loop:
             )
         )
 
-    def _flush(self, meter: _Meter) -> dict[str, float]:
+    def _flush(self, meter: Meter) -> dict[str, float]:
         """Mean of every term since the last record; reads the device.
 
         Raises:
@@ -436,15 +321,16 @@ class Loop:
             )
         return means
 
-    def _publish(self) -> None:
+    def _publish(self, terms: dict[str, Tensor]) -> None:
+        """A record of the traced step; of a method that publishes nothing, its loss terms."""
         learner = self.learner
-        scalars = {k: float(v) for k, v in learner.traces.items() if v.numel() == 1}
+        values = learner.traces or {name: term.detach() for name, term in terms.items()}
+        scalars, file = trace.write(values, learner.step, self.trace_folder)
         self.watcher.emit(
-            ev.Traced(task=learner.task, step=learner.step, method=self.config.method.name, scalars=dict(scalars))
+            ev.Traced(task=learner.task, step=learner.step, method=self.config.method.name, scalars=scalars, file=file)
         )
-        learner.traces.clear()
-        learner.tracing = False
-        self.control.trace_steps -= 1
+        learner.traces, learner.tracing = {}, False
+        self.control.traced()
 
     # -- checkpoints
 
@@ -475,81 +361,3 @@ class Loop:
                 value = getattr(self.position, key)
                 if value is not None:
                     setattr(self.position, key, value.cpu())
-
-
-def _mixed(seen: Tensor, y: Tensor, cuts: list[int], generator: torch.Generator) -> tuple[Tensor, Tensor, Tensor]:
-    """CutMix of consecutive batches that end at `cuts`: images, the other labels (N,), and shares, one per batch."""
-    size = cuts[0]
-    full = len(cuts) if cuts[-1] == size * len(cuts) else len(cuts) - 1
-    images, labels, shares = [], [], []
-    for a, b, n in ((0, full * size, full), (full * size, cuts[-1], len(cuts) - full)):
-        if n:
-            part = seen[a:b].view(n, -1, *seen.shape[1:])
-            mixed, permutation, share = cutmix(part, generator)
-            images.append(mixed.flatten(0, 1))
-            labels.append(y[a:b].view(n, -1).gather(1, permutation.to(y.device)).flatten())
-            shares.append(share)
-    return torch.cat(images), torch.cat(labels), torch.cat(shares).to(y.device)
-
-
-class _Clock:
-    """Images per second since the last record."""
-
-    def __init__(self) -> None:
-        self.images = 0
-        self._since = time.perf_counter()
-
-    def rate(self) -> float:
-        now = time.perf_counter()
-        rate = self.images / max(1e-9, now - self._since)
-        self.images, self._since = 0, now
-        return round(rate, 1)
-
-
-class _Meter:
-    """Loss terms of the steps since the last record, on the device."""
-
-    def __init__(self, position: Position, interval: int, device: torch.device) -> None:
-        self.position = position
-        self.interval = interval
-        self.device = device
-        self.n = 0
-        self._buffer: Tensor | None = None
-        if position.pending:
-            buffer = self._make(position.names)
-            self.n = len(position.pending)
-            buffer[: self.n] = torch.tensor(position.pending, dtype=torch.float64).to(buffer)
-            position.pending = []
-
-    def add(self, terms: dict[str, Tensor]) -> bool:
-        """Note a step; True when a record is due."""
-        buffer = self._make(list(terms)) if self._buffer is None else self._buffer
-        values = [t.detach() for t in terms.values()]
-        torch.stack(values, out=buffer[self.n])
-        self.n += 1
-        return self.n == self.interval
-
-    def flush(self) -> tuple[dict[str, float], tuple[int, str] | None]:
-        """Means since the last record, and (steps ago, term) of the first value that is not finite."""
-        position, values = self.position, self.pending()
-        self.n = 0
-        if not values:
-            return {}, None
-        for i, row in enumerate(values):
-            for name, value in zip(position.names, row, strict=True):
-                if value != value or value in (float("inf"), float("-inf")):
-                    return {}, (len(values) - 1 - i, name)
-        totals = [sum(column) for column in zip(*values, strict=True)]
-        position.sums = [s + t for s, t in zip(position.sums, totals, strict=True)]
-        position.count += len(values)
-        return {name: total / len(values) for name, total in zip(position.names, totals, strict=True)}, None
-
-    def pending(self) -> list[list[float]]:
-        """The values since the last record, (n, k); reads the device."""
-        return self._buffer[: self.n].tolist() if self._buffer is not None else []
-
-    def _make(self, names: list[str]) -> Tensor:
-        if not self.position.names:
-            self.position.names, self.position.sums = names, [0.0] * len(names)
-        self._buffer = torch.zeros(self.interval, len(names), device=self.device)
-        return self._buffer

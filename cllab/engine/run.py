@@ -145,6 +145,7 @@ class Session:
         rehearses = config.train.memory_epochs > 0 and memory.capacity > 0
         self._last_phase = "memory" if rehearses or self.method.info.memory_only else "stream"
         self.loop = Loop(self.method, self.learner, config, control, self, self.stream)
+        self.loop.trace_folder = run.traces_folder if run else None
         self.evaluator = Evaluator(
             self.stream,
             top_k=config.evaluate.top_k,

@@ -8,12 +8,22 @@ from pathlib import Path
 import numpy as np
 import torch
 import torch.nn.functional as F
+from torch import Tensor
 
 from cllab.memory.base import Memory
 from cllab.runs import write_atomically
 
 MAX_THUMBS = 2000
 MAX_SIDE = 32
+
+
+def thumbnails(images: Tensor) -> Tensor:
+    """(N, C, h, w) uint8 of (N, C, H, W) uint8, at most 32 pixels wide and high."""
+    side = max(images.shape[-2:]) if len(images) else 0
+    if side <= MAX_SIDE:
+        return images
+    size = [max(1, round(s * MAX_SIDE / side)) for s in images.shape[-2:]]
+    return F.interpolate(images.float(), size=size, mode="area").round().byte()
 
 
 def write(path: Path, memory: Memory) -> None:
@@ -26,11 +36,7 @@ def write(path: Path, memory: Memory) -> None:
         chosen = by_class[torch.linspace(0, n - 1, MAX_THUMBS).long().to(by_class.device)].sort().values
     else:
         chosen = torch.arange(n, device=memory.device)
-    thumbs = columns["images"].index_select(0, chosen)
-    side = max(thumbs.shape[-2:]) if n else 0
-    if side > MAX_SIDE:
-        size = [max(1, round(s * MAX_SIDE / side)) for s in thumbs.shape[-2:]]
-        thumbs = F.interpolate(thumbs.float(), size=size, mode="area").round().byte()
+    thumbs = thumbnails(columns["images"].index_select(0, chosen))
     buffer = io.BytesIO()
     np.savez(
         buffer,

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import copy
-from collections.abc import Sequence
-from typing import Literal, Protocol
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Literal
 
 import torch
 import torch.nn.functional as F
@@ -12,23 +14,49 @@ from torch import Tensor, nn
 
 from cllab.memory.ring import Ring
 from cllab.methods._heads import cross_entropy
-from cllab.methods._replay import forwards, ring
+from cllab.methods._replay import forwards, publish, ring
 from cllab.methods.base import Batch, Learner
 from cllab.models.base import Network
+from cllab.spec import param
 
 Tensors = list[Tensor]
 Mean = Literal["batch", "element"]
+Statistics = Literal["follow", "interpolate"]
 
 
-class Distilling(Protocol):
-    """The settings of a method that distils."""
+@dataclass(frozen=True, kw_only=True)
+class Adapting:
+    """Settings of the adaptation at test time."""
 
-    @property
-    def strength(self) -> float: ...
-    @property
-    def temperature(self) -> float: ...
-    @property
-    def mean(self) -> Mean: ...
+    adapt: bool = param(False, "Adapt to a task's samples before its test, where the task is named")
+    adapt_lr: float = param(0.1, "Learning rate of that adaptation", low=0, high=100)
+    adapt_head: Literal["task", "all"] = param(
+        "task", "Classes that compete in the adaptation: the task's, or all", reference="all"
+    )
+
+
+@dataclass(frozen=True, kw_only=True)
+class Interpolating:
+    """Settings of an interpolation, but for its share."""
+
+    statistics: Statistics = param(
+        "follow", "Running statistics: as the passes leave them, or interpolated", reference="interpolate"
+    )
+
+
+@dataclass(frozen=True, kw_only=True)
+class Distilling:
+    """Settings of the distillation of former outputs."""
+
+    strength: float = param(
+        10.0, "Weight of the distillation", source="memory_strength", low=0, log=True, reference=100.0
+    )
+    temperature: float = param(5.0, "Softness of the targets", source="tau", low=0.01, high=1000)
+    mean: Mean = param("batch", "Distillation: mean over the batch, or over its elements", reference="element")
+    teacher: Literal["eval", "train"] = param("eval", "Mode of the pass that makes the targets", reference="train")
+
+
+# -- interpolation
 
 
 def moving(model: nn.Module, *, buffers: bool) -> Tensors:
@@ -54,6 +82,38 @@ def distance(values: Tensors, start: Tensors) -> Tensor:
     return gaps.square().sum().sqrt()
 
 
+@contextlib.contextmanager
+def part_of_the_way(learner: Learner, beta: float, statistics: Statistics, where: str = "") -> Iterator[None]:
+    """The weights go only a share `beta` of the way that they go inside.
+
+    Where the step is traced, the lengths of both ways are published, under names that begin with `where`.
+    """
+    values = moving(learner.model, buffers=statistics == "interpolate")
+    start = copies(values) if beta < 1 or learner.tracing else []
+    n_weights = len(list(learner.model.parameters())) if learner.tracing else 0
+    yield
+    if learner.tracing:
+        way = distance(values[:n_weights], start[:n_weights])
+        learner.trace(**{f"{where}displacement": way})
+    interpolate(values, start, beta)
+    if learner.tracing:
+        way = distance(values[:n_weights], start[:n_weights])
+        learner.trace(**{f"{where}displacement kept": way})
+
+
+def publish_losses(
+    learner: Learner, terms: dict[str, Tensor], number: int, where: str = "", name: str = "loss"
+) -> None:
+    """The sum of `terms` as "`name` `number`", then each of them where there are several, where the step is traced."""
+    if learner.tracing:
+        learner.trace(**{f"{where}{name} {number}": torch.stack([t.detach() for t in terms.values()]).sum()})
+        if len(terms) > 1:
+            learner.trace(**{f"{where}{term} {number}": value for term, value in terms.items()})
+
+
+# -- replay and distillation
+
+
 def cosine(first: Sequence[Tensor], second: Sequence[Tensor]) -> Tensor:
     """The cosine between two lists of gradients, 0-d."""
     a, b = (torch.cat([g.flatten() for g in gradients]) for gradients in (first, second))
@@ -70,32 +130,43 @@ def divergence(scores: Tensor, targets: Tensor, temperature: float, mean: Mean) 
 
 
 @torch.no_grad()
-def remember_targets(learner: Learner, temperature: float, mode: Literal["eval", "train"]) -> None:
+def remember_targets(learner: Learner, config: Distilling) -> None:
     """Keep what the model now says of the latest task's samples, softened, as their targets for ever.
 
-    In mode "train" as one batch with its own statistics, which also moves the running ones.
+    With `teacher = "train"` as one batch with its own statistics, which also moves the running ones.
     """
+    if learner.memory.capacity == 0 or config.strength == 0:
+        return
     memory = ring(learner.memory)
     if not memory.tasks:
         return
     rows = memory.rows(-1)
     raw, labels = memory.take(rows)
     was = learner.model.training
-    learner.model.train(mode == "train")
+    learner.model.train(config.teacher == "train")
     scores = learner.model(learner.normalize(raw))
     learner.model.train(was)
     # outputs that the new task has just brought know nothing of these samples
     own = scores[:, : max(learner.old) + 1] if learner.heads is None else learner.heads.scores(scores, labels)
-    memory.attach("targets", own.shape[1])[rows, : own.shape[1]] = (own / temperature).softmax(dim=1)
+    memory.attach("targets", own.shape[1])[rows, : own.shape[1]] = (own / config.temperature).softmax(dim=1)
 
 
-def inner_loss(batch: Batch, learner: Learner, rows: Tensor, config: Distilling, *, apart: bool) -> dict[str, Tensor]:
+def inner_loss(
+    batch: Batch, learner: Learner, rows: Tensor, config: Distilling, *, apart: bool, name: str
+) -> dict[str, Tensor]:
     """The inner objective: cross-entropy of the stream, cross-entropy and distillation of replayed samples.
 
-    rows: (n,) long, what is replayed; apart: see `_replay.forwards`.
+    Args:
+        batch: of the stream.
+        learner: with a memory `ring`.
+        rows: (n,) long, what is replayed.
+        config: weight and form of the distillation.
+        apart: see `_replay.forwards`.
+        name: under which the replayed samples are published.
     """
     memory = ring(learner.memory)
     raw, y = memory.take(rows)
+    publish(learner, name, raw, y)
     mine, old = forwards(learner.model, batch.x, learner.augment(raw), apart=apart)
     terms = {"cross-entropy": batch.cross_entropy(mine), "replay": cross_entropy(learner.heads, old, y)}
     if config.strength > 0:
@@ -105,15 +176,23 @@ def inner_loss(batch: Batch, learner: Learner, rows: Tensor, config: Distilling,
     return terms
 
 
+# -- adaptation
+
+
 class Adapted:
     """The model, or a copy that took some full-batch steps on the stored samples of the task that is named.
 
     Running statistics are used and not moved. Made anew before every evaluation; a copy is made when its task is met.
     """
 
-    def __init__(self, learner: Learner, steps: int, lr: float, *, every_class: bool) -> None:
-        self.learner, self.steps, self.lr, self.every_class = learner, steps, lr, every_class
+    def __init__(self, learner: Learner, steps: int, config: Adapting) -> None:
+        self.learner, self.steps, self.lr = learner, steps if config.adapt else 0, config.adapt_lr
+        self.every_class = config.adapt_head == "all"
         self._ready: dict[int, Network] = {}
+
+    def predict(self, x: Tensor, task_label: int | None) -> Tensor:
+        """(B, K) scores of (B, C, H, W) normalized images by the network for a task."""
+        return self.model(task_label)(x)  # type: ignore[no-any-return]
 
     def model(self, task_label: int | None) -> Network:
         """The network for a task; the plain one without steps, for an unnamed task and for one not learned yet."""

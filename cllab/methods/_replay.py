@@ -22,6 +22,12 @@ def ring(memory: Memory) -> Ring:
     return memory
 
 
+def begin_task(learner: Learner, *, held: float = 0.0) -> None:
+    """Open the current task's ring where there is a memory; a share `held` of it is kept apart."""
+    if learner.memory.capacity:
+        ring(learner.memory).open(learner, held=held)
+
+
 def has_batch_norm(model: nn.Module) -> bool:
     """Whether a sample's scores depend on the samples beside it in training."""
     return any(isinstance(module, _BatchNorm) for module in model.modules())
@@ -36,6 +42,11 @@ def forwards(model: nn.Module, *batches: Tensor, apart: bool) -> list[Tensor]:
     if apart or len(batches) == 1:
         return [model(x) for x in batches]
     return list(torch.split(model(torch.cat(batches)), [len(x) for x in batches]))
+
+
+def publish(learner: Learner, name: str, raw: Tensor, labels: Tensor) -> None:
+    """Samples as pictures with their labels, where the step is traced. raw: (n, C, H, W) uint8; labels: (n,)."""
+    learner.trace(**{name: raw, f"{name} labels": labels})
 
 
 def store(batch: Batch, learner: Learner) -> None:

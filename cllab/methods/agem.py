@@ -44,8 +44,7 @@ class AGEM(Method):
         reference_size: int = param(256, "Replayed samples behind the reference gradient", low=1)
 
     def begin_task(self, task: Task) -> None:
-        if self.learner.memory.capacity:
-            rp.ring(self.learner.memory).open(self.learner)
+        rp.begin_task(self.learner)
 
     def loss(self, batch: Batch) -> dict[str, Tensor]:
         return {"cross-entropy": batch.cross_entropy(self.learner.model(batch.x))}
@@ -63,18 +62,41 @@ class AGEM(Method):
         loss = cross_entropy(learner.heads, learner.model(learner.augment(raw)), y)
         reference = torch.autograd.grad(loss, params, allow_unused=True)
         pairs = [(p.grad, r) for p, r in zip(params, reference, strict=True) if p.grad is not None and r is not None]
-        project([g for g, _ in pairs], [r for _, r in pairs], learner.trace if learner.tracing else None)
+        own, past = [g for g, _ in pairs], [r for _, r in pairs]
+        before = length(own) if learner.tracing else None
+        product, share = project(own, past)
+        if before is not None:
+            rp.publish(learner, "reference batch", raw, y)
+            learner.trace(
+                **{
+                    "reference loss": loss,
+                    "inner product": product,
+                    "cosine": product / (before * length(past)).clamp(min=1e-30),
+                    "reference gradient added": -share,
+                    "projected inner product": sum(torch.sum(g * r) for g, r in zip(own, past, strict=True)),
+                    "gradient length": before,
+                    "projected gradient length": length(own),
+                }
+            )
 
     def after_step(self, batch: Batch) -> None:
         if batch.phase == "stream":
             rp.store(batch, self.learner)
 
 
-def project(gradients: list[Tensor], reference: list[Tensor], trace: object = None) -> None:
-    """g - min(0, g.r) / r.r r, in place of `gradients`, without a look at the numbers (Eq. 11)."""
+def project(gradients: list[Tensor], reference: list[Tensor]) -> tuple[Tensor, Tensor]:
+    """g - min(0, g.r) / r.r r, in place of `gradients`, without a look at the numbers (Eq. 11).
+
+    Returns g.r and the factor of r, both 0-d.
+    """
     flat = torch.cat([r.flatten() for r in reference])
     product = torch.cat([g.flatten() for g in gradients]) @ flat
     share = product.clamp(max=0) / (flat @ flat).clamp(min=1e-30)
     torch._foreach_sub_(gradients, torch._foreach_mul(reference, share))
-    if callable(trace):
-        trace(**{"product with the reference gradient": product, "taken away": -share})
+    return product, share
+
+
+def length(gradients: list[Tensor]) -> Tensor:
+    """The Euclidean length of all `gradients` together, 0-d."""
+    total: Tensor = torch.linalg.vector_norm(torch.stack(torch._foreach_norm(gradients)))
+    return total

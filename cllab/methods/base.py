@@ -126,6 +126,8 @@ class Learner:
         updates: gradient steps so far; more than `step` for methods that take several a batch.
         n_tasks: tasks of the stream, for what is divided among them.
         heads: which classes compete, where the scenario names the task; None when all do.
+        tracing: whether this step is looked at; what is computed only to be published is computed only then.
+        traces: what was published of this step so far.
     """
 
     def __init__(
@@ -219,9 +221,13 @@ class Learner:
             yield self.normalize(split.fetch(part)), split.labels[part]
 
     def trace(self, **values: Tensor | float) -> None:
-        """Publish scalars or tensors of this step; does nothing unless tracing is on."""
+        """Publish scalars or tensors of this step, in order and as they are now; does nothing unless tracing is on.
+
+        Raw images, (N, C, H, W) uint8, are shown as pictures, with the labels that are called like them and "labels".
+        What comes before a colon in a name ("iteration 2: validation loss") is a heading.
+        """
         if self.tracing:
-            self.traces.update({k: torch.as_tensor(v).detach() for k, v in values.items()})
+            self.traces.update({k: torch.as_tensor(v).detach().clone() for k, v in values.items()})
 
 
 class Method:
@@ -231,6 +237,8 @@ class Method:
     """
 
     info: ClassVar[MethodInfo]
+    derived: ClassVar[frozenset[str]] = frozenset()
+    """Attributes that are made anew when they are missing: no checkpoint holds them."""
 
     @dataclass(frozen=True, kw_only=True)
     class Config:
@@ -310,6 +318,6 @@ class Method:
         return list(self.learner.model.parameters())
 
     def state(self) -> dict[str, Any]:
-        """Attributes that a checkpoint holds: all but the configuration, the learner and what begins with two
-        underscores."""
-        return {k: v for k, v in vars(self).items() if k not in ("config", "learner")}
+        """Attributes that a checkpoint holds: all but the configuration, the learner and what is `derived`."""
+        left_out = self.derived | {"config", "learner"}
+        return {k: v for k, v in vars(self).items() if k not in left_out}

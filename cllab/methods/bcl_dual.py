@@ -13,7 +13,8 @@ the pass that makes the soft targets; empty slots of both memories are copies of
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Literal
+from functools import partial
+from typing import TYPE_CHECKING, Literal
 
 import torch
 from torch import Tensor
@@ -47,7 +48,7 @@ class BCLDual(Method):
     )
 
     @dataclass(frozen=True, kw_only=True)
-    class Config:
+    class Config(bi.Adapting, bi.Interpolating, bi.Distilling):
         """Settings."""
 
         inner_steps: int = param(1, "Inner steps of an iteration", source="K; inner_steps", low=1, high=1000)
@@ -58,10 +59,6 @@ class BCLDual(Method):
         validation: float = param(
             0.2, "Share of the memory that is held out for the outer step; 0 for no outer step", low=0, high=0.9
         )
-        strength: float = param(
-            10.0, "Weight of the distillation", source="memory_strength", low=0, log=True, reference=100.0
-        )
-        temperature: float = param(5.0, "Softness of the targets", source="tau", low=0.01, high=1000)
         replay: bool = param(True, "Replay earlier tasks in the inner steps")
         levels: Literal["two", "one"] = param(
             "two", "The bilevel loop, or its control: as many plain steps on the inner loss, all the way"
@@ -74,18 +71,8 @@ class BCLDual(Method):
             "Replay: all earlier samples alike, or without those numbered like the latest validation draw",
             reference="published",
         )
-        mean: Literal["batch", "element"] = param(
-            "batch", "Distillation: mean over the batch, or over its elements", reference="element"
-        )
-        statistics: Literal["follow", "interpolate"] = param(
-            "follow", "Running statistics: as the passes leave them, or interpolated", reference="interpolate"
-        )
-        teacher: Literal["eval", "train"] = param("eval", "Mode of the pass that makes the targets", reference="train")
-        adapt: bool = param(False, "Adapt to a task's samples before its test, where the task is named")
-        adapt_lr: float = param(0.1, "Learning rate of that adaptation", low=0, high=100)
-        adapt_head: Literal["task", "all"] = param(
-            "task", "Classes that compete in the adaptation: the task's, or all", reference="all"
-        )
+
+    derived = frozenset({"adapted"})
 
     def __init__(self, config: Config, learner: Learner) -> None:
         super().__init__(config, learner)
@@ -99,38 +86,34 @@ class BCLDual(Method):
 
     def begin_task(self, task: Task) -> None:
         self.apart = rp.has_batch_norm(self.learner.model)
-        if not self.uses_memory:
-            return
-        if self.config.strength > 0:
-            bi.remember_targets(self.learner, self.config.temperature, self.config.teacher)
-        rp.ring(self.learner.memory).open(self.learner, held=self.config.validation)
+        bi.remember_targets(self.learner, self.config)
+        rp.begin_task(self.learner, held=self.config.validation)
 
     def step(self, batch: Batch, descend: Descend) -> dict[str, Tensor]:
-        config, model = self.config, self.learner.model
+        config, learner = self.config, self.learner
         if self.uses_memory:
             batch = self._exchange(batch)
-            rp.ring(self.learner.memory).write(batch.raw, batch.y, batch.ids, self.learner)
+            rp.ring(learner.memory).write(batch.raw, batch.y, batch.ids, learner)
+        rp.publish(learner, "stream batch", batch.raw, batch.y)
         outer = self._has_validation()
         if config.levels == "one":
-            for _ in range(config.meta_steps * (config.inner_steps + outer)):
-                terms = descend(lambda: self._inner(batch), batch)
+            for k in range(config.meta_steps * (config.inner_steps + outer)):
+                terms = descend(partial(self._inner, batch, f"replayed batch {k + 1}"), batch)
+                bi.publish_losses(learner, terms, k + 1)
             return terms
         clear = config.gradients == "cleared"
-        values = bi.moving(model, buffers=config.statistics == "interpolate")
-        for _ in range(config.meta_steps):
-            start = bi.copies(values) if config.beta < 1 or self.learner.tracing else []
-            for k in range(config.inner_steps):
-                last = not outer and k == config.inner_steps - 1
-                terms = descend(lambda: self._inner(batch), batch, clear=clear or last)
-                if self.learner.tracing:
-                    self.learner.trace(**{f"inner loss {k + 1}": sum(t.detach() for t in terms.values())})
-            if outer:
-                terms |= descend(self._outer, batch, lr=config.outer_lr or None)
-            elif self._holds_out():
-                terms["validation"] = torch.zeros((), device=self.learner.device)
-            bi.interpolate(values, start, config.beta)
-            if self.learner.tracing:
-                self.learner.trace(displacement=bi.distance(values, start))
+        for i in range(config.meta_steps):
+            where = f"iteration {i + 1}: " if config.meta_steps > 1 else ""
+            with bi.part_of_the_way(learner, config.beta, config.statistics, where):
+                for k in range(config.inner_steps):
+                    last = not outer and k == config.inner_steps - 1
+                    name = f"{where}replayed batch {k + 1}"
+                    terms = descend(partial(self._inner, batch, name), batch, clear=clear or last)
+                    bi.publish_losses(learner, terms, k + 1, where, "inner loss")
+                if outer:
+                    terms |= descend(partial(self._outer, where), batch, lr=config.outer_lr or None)
+                elif self._holds_out():
+                    terms["validation"] = torch.zeros((), device=learner.device)
         return terms
 
     def loss(self, batch: Batch) -> dict[str, Tensor]:
@@ -172,7 +155,7 @@ class BCLDual(Method):
         """Samples that a pass of their own needs: batch normalization has no statistics of one."""
         return 2 if self.apart else 1
 
-    def _inner(self, batch: Batch) -> dict[str, Tensor]:
+    def _inner(self, batch: Batch, name: str) -> dict[str, Tensor]:
         learner, config = self.learner, self.config
         if not (self.uses_memory and config.replay and len(rp.ring(learner.memory).earlier())):
             return self.loss(batch)
@@ -183,9 +166,9 @@ class BCLDual(Method):
             nothing = torch.zeros((), device=learner.device)
             terms = {**self.loss(batch), "replay": nothing}
             return {**terms, "distillation": nothing} if config.strength > 0 else terms
-        return bi.inner_loss(batch, learner, rows, config, apart=self.apart)
+        return bi.inner_loss(batch, learner, rows, config, apart=self.apart, name=name)
 
-    def _outer(self) -> dict[str, Tensor]:
+    def _outer(self, where: str) -> dict[str, Tensor]:
         learner, memory = self.learner, rp.ring(self.learner.memory)
         rows, self.latest = memory.draw(
             self.config.replay_size, learner.rng.cpu("validation"), part="held", current=True
@@ -193,35 +176,34 @@ class BCLDual(Method):
         raw, y = memory.take(rows)
         loss = cross_entropy(learner.heads, learner.model(learner.augment(raw)), y)
         if learner.tracing:
-            self._trace(loss, raw)
+            rp.publish(learner, f"{where}validation batch", raw, y)
+            learner.trace(**{f"{where}validation loss": loss})
+            self._compare(loss, where)
         return {"validation": loss}
 
-    def _trace(self, loss: Tensor, raw: Tensor) -> None:
-        """How far the outer gradient agrees with that of plain replay, at the same weights."""
+    def _compare(self, loss: Tensor, where: str) -> None:
+        """Publish how far the outer update agrees with a gradient of plain replay at the same weights."""
         learner, memory = self.learner, rp.ring(self.learner.memory)
-        learner.trace(**{"validation loss": loss, "validation batch": raw})
         if not len(memory.earlier()):
             return
         params = list(learner.model.parameters())
         rows, _ = memory.draw(self.config.replay_size, learner.rng.cpu("trace"))
         images, y = memory.take(rows)
-        outer = torch.autograd.grad(loss, params, retain_graph=True)
+        own = torch.autograd.grad(loss, params, retain_graph=True)
+        # with accumulated gradients the outer step takes the inner ones along
+        update = [g if p.grad is None else p.grad + g for p, g in zip(params, own, strict=True)]
+        was = learner.model.training
         learner.model.eval()  # a look must not move the running statistics
         plain = torch.autograd.grad(cross_entropy(learner.heads, learner.model(learner.normalize(images)), y), params)
-        learner.model.train()
-        learner.trace(**{"cosine of outer and replay gradient": bi.cosine(outer, plain)})
+        learner.model.train(was)
+        learner.trace(**{f"{where}cosine of outer and replay gradient": bi.cosine(update, plain)})
 
     def prepare_evaluation(self) -> None:
-        config = self.config
-        steps = config.inner_steps if config.adapt else 0
-        self.adapted = bi.Adapted(self.learner, steps, config.adapt_lr, every_class=config.adapt_head == "all")
+        self.adapted = bi.Adapted(self.learner, self.config.inner_steps, self.config)
 
     @property
     def heeds_label(self) -> bool:
         return bool(self.config.adapt)
 
     def predict(self, x: Tensor, task_label: int | None) -> Tensor:
-        return self.adapted.model(task_label)(x)  # type: ignore[no-any-return]
-
-    def state(self) -> dict[str, Any]:
-        return {k: v for k, v in super().state().items() if k != "adapted"}
+        return self.adapted.predict(x, task_label)

@@ -8,7 +8,7 @@ Pham et al. 2020 (arXiv:2007.15553) compare with: no gradient through the steps,
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor
@@ -40,41 +40,38 @@ class FTML(Method):
     )
 
     @dataclass(frozen=True, kw_only=True)
-    class Config:
+    class Config(bi.Adapting, bi.Interpolating):
         """Settings."""
 
         inner_steps: int = param(2, "Steps before an interpolation", source="K; inner_steps", low=1, high=1000)
         meta_steps: int = param(2, "Tasks drawn from the memory a batch", source="N; n_meta", low=0, high=1000)
         beta: float = param(0.3, "Share of the way that is kept", source="beta", low=0, high=1)
-        statistics: Literal["follow", "interpolate"] = param(
-            "follow", "Running statistics: as the passes leave them, or interpolated", reference="interpolate"
-        )
-        adapt: bool = param(False, "Adapt to a task's samples before its test, where the task is named")
-        adapt_lr: float = param(0.1, "Learning rate of that adaptation", low=0, high=100)
-        adapt_head: Literal["task", "all"] = param(
-            "task", "Classes that compete in the adaptation: the task's, or all", reference="all"
-        )
+
+    derived = frozenset({"adapted"})
 
     def __init__(self, config: Config, learner: Learner) -> None:
         super().__init__(config, learner)
         self.prepare_evaluation()
 
     def begin_task(self, task: Task) -> None:
-        if self.learner.memory.capacity:
-            rp.ring(self.learner.memory).open(self.learner)
+        rp.begin_task(self.learner)
 
     def step(self, batch: Batch, descend: Descend) -> dict[str, Tensor]:
         config, learner = self.config, self.learner
         rp.store(batch, learner)
-        terms = self._go(lambda: self.loss(batch), batch, descend)
+        rp.publish(learner, "stream: batch", batch.raw, batch.y)
+        terms = self._go(lambda: self.loss(batch), batch, descend, "stream: ")
         if learner.memory.capacity == 0:
             return terms
         memory = rp.ring(learner.memory)
-        for _ in range(config.meta_steps):
+        for i in range(config.meta_steps):
+            where = f"draw {i + 1}: "
             drawn = int(torch.randint(len(memory.tasks), (1,), generator=learner.rng.cpu("replay")))
             raw, y = memory.take(memory.rows(drawn))
             x = learner.augment(raw)
-            terms |= self._go(lambda x=x, y=y: self._replayed(x, y), batch, descend)
+            learner.trace(**{f"{where}task": drawn + 1})
+            rp.publish(learner, f"{where}memory", raw, y)
+            terms |= self._go(lambda x=x, y=y: self._replayed(x, y), batch, descend, where)
         return terms
 
     def loss(self, batch: Batch) -> dict[str, Tensor]:
@@ -83,28 +80,20 @@ class FTML(Method):
     def _replayed(self, x: Tensor, y: Tensor) -> dict[str, Tensor]:
         return {"replay": cross_entropy(self.learner.heads, self.learner.model(x), y)}
 
-    def _go(self, loss: Any, batch: Batch, descend: Descend) -> dict[str, Tensor]:
+    def _go(self, loss: Any, batch: Batch, descend: Descend, where: str) -> dict[str, Tensor]:
         config, learner = self.config, self.learner
-        values = bi.moving(learner.model, buffers=config.statistics == "interpolate")
-        start = bi.copies(values) if config.beta < 1 else []
-        for _ in range(config.inner_steps):
-            terms = descend(loss, batch)
-        bi.interpolate(values, start, config.beta)
-        if learner.tracing:
-            learner.trace(**{name: term.detach() for name, term in terms.items()})
+        with bi.part_of_the_way(learner, config.beta, config.statistics, where):
+            for k in range(config.inner_steps):
+                terms = descend(loss, batch)
+                bi.publish_losses(learner, terms, k + 1, where)
         return terms
 
     def prepare_evaluation(self) -> None:
-        config = self.config
-        steps = config.inner_steps if config.adapt else 0
-        self.adapted = bi.Adapted(self.learner, steps, config.adapt_lr, every_class=config.adapt_head == "all")
+        self.adapted = bi.Adapted(self.learner, self.config.inner_steps, self.config)
 
     @property
     def heeds_label(self) -> bool:
         return bool(self.config.adapt)
 
     def predict(self, x: Tensor, task_label: int | None) -> Tensor:
-        return self.adapted.model(task_label)(x)  # type: ignore[no-any-return]
-
-    def state(self) -> dict[str, Any]:
-        return {k: v for k, v in super().state().items() if k != "adapted"}
+        return self.adapted.predict(x, task_label)

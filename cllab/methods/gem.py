@@ -9,7 +9,7 @@ comes from this. Gradients of earlier tasks are those of their whole memory.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
@@ -17,7 +17,7 @@ from torch import Tensor, nn
 
 from cllab.methods import _replay as rp
 from cllab.methods._heads import cross_entropy
-from cllab.methods._qp import dual
+from cllab.methods._qp import Array, dual
 from cllab.methods.base import Batch, Learner, Method, MethodInfo
 from cllab.spec import param
 
@@ -49,14 +49,15 @@ class GEM(Method):
         margin: float = param(0.5, "Smallest multiplier once a step is projected", source="gamma", low=0, high=100)
         ridge: float = param(1e-3, "Added to the diagonal of the program", source="eps", low=1e-12, high=10)
 
+    derived = frozenset({"past"})
+
     def __init__(self, config: Config, learner: Learner) -> None:
         super().__init__(config, learner)
         self.past: list[tuple[Tensor, Tensor]] = []
 
     def begin_task(self, task: Task) -> None:
         self.past = []
-        if self.learner.memory.capacity:
-            rp.ring(self.learner.memory).open(self.learner)
+        rp.begin_task(self.learner)
 
     def loss(self, batch: Batch) -> dict[str, Tensor]:
         return {"cross-entropy": batch.cross_entropy(self.learner.model(batch.x))}
@@ -71,21 +72,34 @@ class GEM(Method):
         # the one thing the host must know: whether to project, and how; t + 1 rows of t numbers
         products = torch.cat([(past @ own).unsqueeze(0), past @ past.T]).double().cpu().numpy()
         toward, gram = products[0], products[1:]
+        v, step = np.zeros(len(gram)), own
+        if (toward < 0).any() and np.isfinite(products).all():
+            v = dual(gram, toward, self.config.margin, self.config.ridge)
+            step = own + torch.from_numpy(v).to(own) @ past
         if self.learner.tracing:
-            self.learner.trace(**{"violated constraints": float((toward < 0).sum())})
-        if not (toward < 0).any() or not np.isfinite(products).all():
+            self._trace(own, step, gram, toward, v)
+        if step is own:
             return
-        v = dual(gram, toward, self.config.margin, self.config.ridge)
-        if self.learner.tracing:
-            active = int((v > self.config.margin + 1e-9).sum())
-            self.learner.trace(**{"multipliers above the margin": active, "largest multiplier": float(v.max())})
-        step = own + torch.from_numpy(v).to(own) @ past
         for p, g in zip(params, torch.split(step, [p.numel() for p in params]), strict=True):
             p.grad = g.view_as(p)
 
     def after_step(self, batch: Batch) -> None:
         if batch.phase == "stream":
             rp.store(batch, self.learner)
+
+    def _trace(self, own: Tensor, step: Tensor, gram: Array, toward: Array, v: Array) -> None:
+        """Publish the constraints, one number for every earlier task, and how the projection changed the gradient."""
+        values: dict[str, Tensor | float] = {
+            "inner products": torch.from_numpy(toward),
+            "violated constraints": float((toward < 0).sum()),
+            "multipliers": torch.from_numpy(v),
+            # those that the program raised above their bound; the others take part with the margin alone
+            "active constraints": float((v > self.config.margin + 1e-9).sum()) if step is not own else 0.0,
+            "projected inner products": torch.from_numpy(toward + gram @ v),
+            "gradient length": own.norm(),
+            "projected gradient length": step.norm(),
+        }
+        self.learner.trace(**values)
 
     def _past_gradients(self, params: list[nn.Parameter]) -> Tensor:
         """(t, P) gradients of the mean cross-entropy on the whole memory of every earlier task."""
@@ -102,9 +116,6 @@ class GEM(Method):
             gradients = torch.autograd.grad(loss, params, allow_unused=True)
             rows.append(torch.cat([flat(g, p) for g, p in zip(gradients, params, strict=True)]))
         return torch.stack(rows)
-
-    def state(self) -> dict[str, Any]:
-        return {k: v for k, v in super().state().items() if k != "past"}
 
 
 def flat(gradient: Tensor | None, like: Tensor) -> Tensor:

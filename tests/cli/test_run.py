@@ -179,6 +179,33 @@ def test_stop_ends_a_run_elsewhere(cllab: Cllab, store: RunStore, options: tuple
         assert f"{run.id} is stopped: stopped on request" in said.err
 
 
+def test_traced_steps_are_told_streamed_and_kept(cllab: Cllab, preset: str, store: RunStore) -> None:
+    more = ("--set", "method=gem", "--set", "memory=ring", "--trace", "2")
+    said = cllab("run", preset, "--json", *more)
+    assert said.code == 0, said.err
+    run = next(iter(store))
+    streamed = [e for e in map(ev.from_line, said.out.splitlines()) if isinstance(e, ev.Traced)]
+    assert streamed == [e for e in run.events() if isinstance(e, ev.Traced)]
+    assert [e.task for e in streamed] == [0, 0, 1, 1, 2, 2]
+    assert [e.file for e in streamed[:2]] == ["", ""]
+    assert all((run.folder / e.file).is_file() for e in streamed[2:])
+    told = [line for line in said.err.splitlines() if line.startswith("step ")]
+    assert [line.split("  ")[0] for line in told] == [f"step {e.step}, task {e.task + 1}" for e in streamed]
+    assert "violated constraints " in told[-1]
+    assert told[-1].endswith(streamed[-1].file)
+    assert not [line for line in cllab("run", preset, "--headless").err.splitlines() if line.startswith("step ")]
+
+
+def test_a_trace_in_the_app_is_asked_for_there(cllab: Cllab, preset: str, store: RunStore) -> None:
+    said = cllab("run", preset, "--trace", "2")
+    assert said.code == 2
+    assert said.err.splitlines()[-1].endswith(
+        "--trace goes with --headless or --json; in the app, pause a run and trace its next steps"
+    )
+    assert not store.folder.exists()
+    assert cllab("run", preset, "--headless", "--trace", "-1").code == 2
+
+
 def test_a_method_file_is_relative_to_where_one_stands(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     assert commands._from_here("method.file=mine.py") == f'method.file="{tmp_path / "mine.py"}"'

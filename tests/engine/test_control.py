@@ -48,12 +48,68 @@ def test_pause_resume_step_trace_and_stop(tmp_path: Path) -> None:
     command(path, "resume")
     assert control.poll() is False
     command(path, "trace 4")
-    control.poll()
+    assert control.poll() is False
     assert control.trace_steps == 4
+    command(path, "trace")
+    control.poll()
+    assert control.trace_steps == 1
     command(path, "stop")
     with pytest.raises(StopRequested) as caught:
         control.poll()
     assert caught.value.exit_code == 143
+
+
+def traced(control: Control, n: int) -> bool:
+    """Take `n` traced steps; whether training pauses then."""
+    for _ in range(n):
+        assert control.poll() is False
+        assert control.trace_steps > 0
+        control.traced()
+    return control.poll()
+
+
+def test_a_trace_pauses_again_only_where_it_was_asked_for_in_a_pause(tmp_path: Path) -> None:
+    path = tmp_path / "control"
+    control = Control(path)
+    command(path, "trace 2")
+    assert traced(control, 2) is False
+    command(path, "pause")
+    assert control.poll() is True
+    command(path, "trace 2")
+    assert traced(control, 2) is True
+    command(path, "trace 0")
+    assert control.poll() is True
+    # asked again on the way: from here on, so many
+    command(path, "trace 5")
+    assert traced(control, 1) is False
+    command(path, "trace 2")
+    assert traced(control, 2) is True
+
+
+@pytest.mark.parametrize(("words", "paused"), [("pause", True), ("resume", False), ("step", False)])
+def test_another_command_takes_the_place_of_a_trace_under_way(words: str, paused: bool, tmp_path: Path) -> None:
+    path = tmp_path / "control"
+    control = Control(path)
+    command(path, "pause")
+    control.poll()
+    command(path, "trace 3")
+    assert traced(control, 1) is False
+    command(path, words)
+    assert control.poll() is paused
+    assert control.trace_steps == 0
+    assert control.pause_at_task_end is (words == "step")
+
+
+def test_a_trace_of_every_task_begins_with_each_of_them() -> None:
+    control = Control()
+    control.trace_each = 2
+    control.enter_task(0)
+    assert control.trace_steps == 2
+    traced(control, 2)
+    control.enter_task(0)  # a second phase of the same task
+    assert control.trace_steps == 0
+    control.enter_task(1)
+    assert control.trace_steps == 2
 
 
 def test_commands_within_one_tick_of_the_clock_are_all_seen(tmp_path: Path) -> None:

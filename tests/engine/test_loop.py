@@ -9,7 +9,7 @@ import torch
 import torch.nn.functional as F
 
 from cllab import events as ev
-from cllab.engine import loop as loop_module
+from cllab.engine import batches as batches_module
 from cllab.engine.control import Control
 from cllab.engine.run import Session
 from cllab.errors import TrainingError
@@ -169,7 +169,7 @@ def test_labels_raw_images_and_identities_belong_together() -> None:
 def test_chunks_do_not_change_what_is_in_a_batch(monkeypatch: pytest.MonkeyPatch) -> None:
     found = []
     for floats in (1, 36 * 16 * 3, 1 << 22):
-        monkeypatch.setitem(loop_module.CHUNK_FLOATS, "cpu", floats)
+        monkeypatch.setitem(batches_module.CHUNK_FLOATS, "cpu", floats)
         session = filled("rm")
         stream = everything(session, 1000).subset(torch.arange(500, 1000))
         batches = learned(session, lambda: session.loop.fit(stream, phase="stream", replay="half", epochs=2))  # noqa: B023

@@ -18,7 +18,7 @@ from torch.utils.weak import WeakIdKeyDictionary
 
 from cllab import catalog
 from cllab.engine.control import Control
-from cllab.engine.loop import _Meter
+from cllab.engine.meter import Meter
 from cllab.engine.run import Session
 from cllab.methods.base import Batch
 from tests.conftest import Record, toy
@@ -185,16 +185,16 @@ class _Step(contextlib.AbstractContextManager[None]):
             optimizer.step = guarded_move  # type: ignore[method-assign]
 
         session.loop.renew = renew  # type: ignore[method-assign]
-        self.add = _Meter.add
+        self.add = Meter.add
 
-        def add(meter: _Meter, terms: dict[str, torch.Tensor]) -> bool:
+        def add(meter: Meter, terms: dict[str, torch.Tensor]) -> bool:
             with no_waiting():
                 return self.add(meter, terms)
 
-        _Meter.add = add  # type: ignore[method-assign]
+        Meter.add = add  # type: ignore[method-assign]
 
     def __exit__(self, *_: object) -> None:
-        _Meter.add = self.add  # type: ignore[method-assign]
+        Meter.add = self.add  # type: ignore[method-assign]
 
 
 WAITING: dict[str, str] = {"gem": "its quadratic program is solved on the host, once a step"}
