@@ -15,7 +15,8 @@ from cllab import registry
 from cllab.config import RunConfig
 from cllab.engine import checkpoint
 from cllab.engine.control import Control, StopRequested
-from cllab.engine.run import Session, open_dataset, pick_device
+from cllab.engine.parts import open_dataset, pick_device
+from cllab.engine.run import Session
 from cllab.errors import EXIT_DONE, EXIT_FAILED, EXIT_INTERRUPTED, CllabError, UsageError
 from cllab.runs import LockedError, Run, RunLock, write_atomically, write_error
 

@@ -107,8 +107,8 @@ def test_a_few_batches_of_the_real_cifar100(name: str, tmp_path: Path) -> None:
         session._task(task)
     assert session.learner.step == 2 * 3
     assert all(torch.isfinite(p).all() for p in session.learner.model.parameters())
-    assert all(0 <= accuracy <= 1 for row in session.rows for accuracy in row if accuracy is not None)
-    assert len(session.rows) == 2
+    assert all(0 <= accuracy <= 1 for row in session.scores.rows for accuracy in row if accuracy is not None)
+    assert len(session.scores.rows) == 2
     first, second = record.of(ev.Traced)
     assert (first.task, second.task) == (0, 1)
     if isinstance(session.method, BCLDual):

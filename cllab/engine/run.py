@@ -4,27 +4,23 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
-import importlib.metadata
-import os
-import platform
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
 
-from cllab import __version__, metrics, registry
 from cllab import events as ev
 from cllab.config import RunConfig
 from cllab.data.augment.pipeline import Augment
-from cllab.data.base import Dataset
-from cllab.engine import checkpoint, snapshot
+from cllab.engine import checkpoint, saved, snapshot
 from cllab.engine.control import Control
 from cllab.engine.evaluation import Accuracies, Evaluator
 from cllab.engine.loop import Loop
+from cllab.engine.parts import build, device_name, open_dataset, pick_device, threads_for, versions
 from cllab.engine.rng import Rng, derive
+from cllab.engine.scores import Scores
 from cllab.errors import UsageError
 from cllab.memory.base import Memory
 from cllab.methods._heads import Heads
@@ -32,43 +28,6 @@ from cllab.methods.base import Learner, Method
 from cllab.models.base import HeadKind, Network
 from cllab.runs import Run
 from cllab.scenarios.base import Stream, Task
-
-SMALL_MODEL = 3_000_000
-"""Below so many weights, a step on the CPU is faster on one thread than on several."""
-
-
-def pick_device(name: str) -> torch.device:
-    """The device of a configuration.
-
-    Raises:
-        UsageError: when the machine does not have it.
-    """
-    if name == "auto":
-        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    device = torch.device(name)
-    if device.type == "cuda":
-        n = torch.cuda.device_count()
-        if not torch.cuda.is_available() or (device.index or 0) >= n:
-            raise UsageError(f"device = '{name}': this machine has {n} CUDA devices; use device = 'cpu' or 'auto'")
-    if device.type == "mps" and not torch.backends.mps.is_available():
-        raise UsageError("device = 'mps': this machine has none; use device = 'cpu' or 'auto'")
-    return device
-
-
-def build(kind: str, choice: Any) -> tuple[Any, Any]:
-    """(class, its Config) of a configuration's choice."""
-    cls = registry.component(kind, choice.name, choice.common.get("file", "") if kind == "method" else "")
-    return cls, cls.Config(**choice.values)
-
-
-def open_dataset(config: RunConfig, device: torch.device, **options: Any) -> Dataset:
-    """The configured dataset, on the device.
-
-    Raises:
-        DataError: when it is not there or not what it should be.
-    """
-    cls, own = build("dataset", config.dataset)
-    return cls.open(own, config.dataset.common.get("root") or None, device=device, **options)  # type: ignore[no-any-return]
 
 
 class Session:
@@ -87,20 +46,12 @@ class Session:
         self.control = control
         self.emit: ev.Sink = emit
         self.seconds = {"train": 0.0, "evaluate": 0.0, "memory": 0.0, "load": 0.0}
-        self.rows: list[tuple[float | None, ...]] = []
-        self.unnamed: list[tuple[float | None, ...]] = []
-        self.seen: list[float] = []
-        self.best: list[float] = []
-        self.per_class: tuple[float | None, ...] = ()
-        self.baseline: tuple[float | None, ...] | None = None
-        self.curve: list[tuple[int, float]] = []
-        self.epoch_best: float | None = None
+        self.scores = Scores()
         self.position = 0
         self.bytes_written: Callable[[], int] = lambda: 0
         self._started = time.perf_counter()
-        self._elapsed_before = 0.0
+        self.elapsed_before = 0.0
         self._saved = time.monotonic()
-        self._evaluated_until = 0
         self._training_since: float | None = None
 
         device = self.device = pick_device(config.device)
@@ -134,7 +85,7 @@ class Session:
         # tasks that are evaluated before they are learned need their outputs from the start
         first = self.stream.n_classes if config.evaluate.future else max(self.stream.tasks[0].exposed) + 1
         self.learner.model = self.learner.new_model(first)
-        self.learner.threads = self._threads()
+        self.learner.threads = threads_for(self.learner.model, config.train.threads)
         torch.set_num_threads(self.learner.threads[0])
         # as many images at once as make the work of a pass worth its calls
         self.learner.bulk_size = (
@@ -158,8 +109,8 @@ class Session:
     def on_step(self, phase: str) -> None:
         """After every step: evaluate where the stream says so, look at the control, save now and then."""
         every = self.config.evaluate.every
-        if every and phase == "stream" and self.loop.samples // every > self._evaluated_until:
-            self._evaluated_until = self.loop.samples // every
+        if every and phase == "stream" and self.loop.samples // every > self.scores.evaluated_until:
+            self.scores.evaluated_until = self.loop.samples // every
             self._evaluate("stream")
         self.check()
 
@@ -169,7 +120,7 @@ class Session:
         if wanted and phase == self._last_phase:
             found = self._evaluate("epoch", epoch=epoch, phase=phase)
             if found.seen is not None:
-                self.epoch_best = max(self.epoch_best or 0.0, found.seen)
+                self.scores.epoch_best = max(self.scores.epoch_best or 0.0, found.seen)
 
     def check(self) -> None:
         """Pause while asked to; save a checkpoint when the last is old.
@@ -226,7 +177,7 @@ class Session:
         self.learner.memory.begin_run(self.learner)
         if config.evaluate.future:
             found = self.evaluator.evaluate(self.method, self.learner, -1)
-            self.baseline = found.tasks
+            self.scores.baseline = found.tasks
             self.emit(ev.Evaluated(task=-1, moment="task", step=0, samples=0, tasks=found.tasks, seen=None))
 
     def walk(self) -> None:
@@ -264,7 +215,7 @@ class Session:
         learner.old = learner.seen
         learner.seen = tuple(sorted({*learner.seen, *task.exposed}))
         learner.own = task.classes
-        self.epoch_best = None
+        self.scores.epoch_best = None
         n = max(learner.seen) + 1
         with learner.seeded("init"):
             if self.config.train.head == "reset":
@@ -306,14 +257,8 @@ class Session:
 
     def _end_task(self, task: Task, before: dict[str, float]) -> None:
         found = self._evaluate("task")
-        seen = found.seen if found.seen is not None else float("nan")
-        best = max(self.epoch_best, seen) if self.epoch_best is not None else seen
-        self.rows.append(found.tasks)
-        if found.unnamed:
-            self.unnamed.append(found.unnamed)
-        self.seen.append(best if self.config.evaluate.report == "best" else seen)
-        self.best.append(best)
-        self.per_class = found.per_class
+        report_best = self.config.evaluate.report == "best"
+        self.scores.add(found.tasks, found.unnamed, found.per_class, found.seen, report_best=report_best)
         spent = {k: round(v - before[k], 4) for k, v in self.seconds.items() if k != "load"}
         self.emit(ev.TaskEnded(task=task.index, seconds=spent))
 
@@ -321,10 +266,10 @@ class Session:
         began = time.perf_counter()
         with self._timed("evaluate", instead_of="" if moment == "task" else "train"):
             found = self.evaluator.evaluate(self.method, self.learner, self.learner.task)
-        report_best = moment == "task" and self.config.evaluate.report == "best" and self.epoch_best is not None
-        seen = max(self.epoch_best or 0.0, found.seen or 0.0) if report_best else found.seen
+        report_best = moment == "task" and self.config.evaluate.report == "best" and self.scores.epoch_best is not None
+        seen = max(self.scores.epoch_best or 0.0, found.seen or 0.0) if report_best else found.seen
         if moment == "stream" and found.seen is not None:
-            self.curve.append((self.loop.samples, found.seen))
+            self.scores.curve.append((self.loop.samples, found.seen))
         self.emit(
             ev.Evaluated(
                 task=self.learner.task,
@@ -345,25 +290,13 @@ class Session:
 
     def metrics(self) -> dict[str, float]:
         """Every metric that the accuracies so far determine."""
-        values = metrics.summary(
-            self.rows, self.seen, n_tasks=self.stream.n_tasks, baseline=self.baseline, stream=self.curve
-        )
-        if self.unnamed:
-            values["class_incremental_accuracy"] = metrics.task_accuracy(
-                metrics.matrix(self.unnamed, self.stream.n_tasks)[: len(self.unnamed)]
-            )
-        if self.best and (self.config.evaluate.epochs or self.config.evaluate.report == "best"):
-            values["best_accuracy"] = self.best[-1]
-        return values
+        evaluate = self.config.evaluate
+        return self.scores.metrics(self.stream.n_tasks, with_best=evaluate.epochs or evaluate.report == "best")
 
     def result(self, status: str, reason: str = "") -> dict[str, Any]:
         """What `result.json` holds."""
         memory = self.learner.memory
         held = {**memory.bytes(), **self.method.stored()}
-        n = self.stream.n_tasks
-        rows = [list(row) for row in self.rows] + [[None] * n for _ in range(n - len(self.rows))]
-        untrained = {} if self.baseline is None else {"baseline": ev.plain(list(self.baseline))}
-        unnamed = {"class_incremental_matrix": ev.plain([list(row) for row in self.unnamed])} if self.unnamed else {}
         return {
             "name": self.config.name,
             "status": status,
@@ -371,14 +304,11 @@ class Session:
             "seed": self.config.seed,
             "signature": self.config.signature,
             "config": ev.plain(self.config.to_dict()),
-            "accuracy_matrix": ev.plain(rows),
-            **untrained,
-            **unnamed,
-            "seen_accuracy": ev.plain(self.seen),
+            **self.scores.result(self.stream.n_tasks),
             "metrics": ev.plain(self.metrics()),
-            "per_class_accuracy": ev.plain(list(self.per_class)),
+            "per_class_accuracy": ev.plain(list(self.scores.per_class)),
             "class_names": list(self.stream.class_names),
-            "stream": [list(point) for point in self.curve],
+            "stream": [list(point) for point in self.scores.curve],
             "seconds": self.all_seconds(),
             "memory": {"samples": len(memory), "bytes": sum(held.values()), "by_kind": held},
             "device": device_name(self.device),
@@ -390,7 +320,7 @@ class Session:
 
     def all_seconds(self) -> dict[str, float]:
         """Wall seconds by kind of work, over all processes of the run."""
-        total = self._elapsed_before + time.perf_counter() - self._started
+        total = self.elapsed_before + time.perf_counter() - self._started
         return {"total": round(total, 3), **{k: round(v, 3) for k, v in self.seconds.items()}}
 
     # -- checkpoints
@@ -398,46 +328,9 @@ class Session:
     def save(self) -> None:
         """Write a complete checkpoint, when there is a run folder."""
         self._saved = time.monotonic()
-        if self.run is None:
-            return
-        self._count_training()
-        learner, model = self.learner, self.learner.model
-        checkpoint.save(
-            self.run.checkpoint_path,
-            {
-                "signature": self.config.signature,
-                "seed": self.config.seed,
-                "position": self.position,
-                "model": checkpoint.encode(model),
-                "loop": self.loop.state(),
-                "method": checkpoint.encode(self.method.state()),
-                "memory": learner.memory.state_dict(),
-                "rng": learner.rng.state_dict(),
-                "learner": {
-                    "task": learner.task,
-                    "seen": list(learner.seen),
-                    "old": list(learner.old),
-                    "own": list(learner.own),
-                    "step": learner.step,
-                    "updates": learner.updates,
-                },
-                "accuracy": {
-                    "rows": [list(r) for r in self.rows],
-                    "unnamed": [list(r) for r in self.unnamed],
-                    "seen": self.seen,
-                    "best": self.best,
-                    "per_class": list(self.per_class),
-                    "baseline": None if self.baseline is None else list(self.baseline),
-                    "curve": [list(p) for p in self.curve],
-                    "epoch_best": self.epoch_best,
-                    "evaluated_until": self._evaluated_until,
-                },
-                "seconds": self.seconds,
-                "elapsed": self.all_seconds()["total"],
-                "events_bytes": self.bytes_written(),
-                "global_rng": torch.get_rng_state(),
-            },
-        )
+        if self.run is not None:
+            self._count_training()
+            checkpoint.save(self.run.checkpoint_path, saved.collect(self))
 
     def restore(self, state: dict[str, Any]) -> None:
         """Go back to where a checkpoint was written.
@@ -445,46 +338,7 @@ class Session:
         Raises:
             UsageError: when the checkpoint is of another configuration.
         """
-        if state["signature"] != self.config.signature or state["seed"] != self.config.seed:
-            raise UsageError("the checkpoint was written with another configuration; config.toml was changed")
-        learner = self.learner
-        saved = state["learner"]
-        learner.task, learner.step, learner.updates = int(saved["task"]), int(saved["step"]), int(saved["updates"])
-        learner.seen, learner.old, learner.own = (tuple(saved[k]) for k in ("seen", "old", "own"))
-        learner.model = checkpoint.decode(state["model"], None, self._rebuild)
-        own = checkpoint.decode(state["method"], self.method.state(), self._rebuild)
-        for name, value in own.items():
-            setattr(self.method, name, value)
-        learner.memory.load_state_dict(state["memory"])
-        self.position = int(state["position"])
-        self.loop.load_state(state["loop"])
-        self.loop.done = int(state["loop"]["done"])
-        accuracy = state["accuracy"]
-        self.rows = [tuple(r) for r in accuracy["rows"]]
-        self.unnamed = [tuple(r) for r in accuracy["unnamed"]]
-        self.seen, self.best = list(accuracy["seen"]), list(accuracy["best"])
-        self.per_class = tuple(accuracy["per_class"])
-        self.baseline = None if accuracy["baseline"] is None else tuple(accuracy["baseline"])
-        self.curve = [(int(n), float(a)) for n, a in accuracy["curve"]]
-        self.epoch_best = accuracy["epoch_best"]
-        self._evaluated_until = int(accuracy["evaluated_until"])
-        self.seconds.update(state["seconds"])
-        self._elapsed_before = float(state["elapsed"])
-        torch.set_rng_state(state["global_rng"].cpu())
-        cpu = {k: v.cpu() for k, v in state["rng"]["generators"].items()}
-        learner.rng.load_state_dict({"seed": state["rng"]["seed"], "generators": cpu})
-        self.emit(ev.Resumed(task=learner.task, step=learner.step, from_checkpoint=True))
-
-    def _rebuild(self, weights: dict[str, Any], n_classes: int, head: str) -> Network:
-        widths = tuple(
-            w.shape[0] for k, w in weights.items() if k.startswith("blocks.") and k.endswith(".linear.weight")
-        )
-        network = self.learner.new_model(n_classes, head)  # type: ignore[arg-type]
-        for width in widths:
-            network.add_block(width)
-        network.reset_head(n_classes)
-        network.load_state_dict(weights)
-        return network
+        saved.restore(self, state)
 
     # -- helpers
 
@@ -493,16 +347,6 @@ class Session:
         total = sum(len(t.train) for t in self.stream.tasks)
         if capacity > total:
             raise UsageError(f"memory.capacity = {capacity} is larger than the data: the stream has {total} samples")
-
-    def _threads(self) -> tuple[int, int]:
-        cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else (os.cpu_count() or 1)
-        limit = int(os.environ.get("OMP_NUM_THREADS") or cores)
-        cores = max(1, min(cores, limit))
-        if self.config.train.threads:
-            return self.config.train.threads, self.config.train.threads
-        work = sum(p.numel() for p in self.learner.model.parameters())
-        convolutional = any(p.dim() == 4 for p in self.learner.model.parameters())
-        return (cores if convolutional or work > SMALL_MODEL else 1), cores
 
     @contextlib.contextmanager
     def _training(self) -> Iterator[None]:
@@ -531,26 +375,6 @@ class Session:
             self.seconds[kind] += spent
             if instead_of:
                 self.seconds[instead_of] -= spent
-
-
-def device_name(device: torch.device) -> str:
-    """What people call the device."""
-    if device.type == "cuda":
-        return f"{device} ({torch.cuda.get_device_name(device)})"
-    return str(device)
-
-
-def versions() -> dict[str, str]:
-    """What the numbers may depend on."""
-    found = {
-        "cllab": __version__,
-        "python": platform.python_version(),
-        "torch": torch.__version__,
-        "numpy": np.__version__,
-    }
-    with contextlib.suppress(importlib.metadata.PackageNotFoundError):
-        found["torchvision"] = importlib.metadata.version("torchvision")
-    return found
 
 
 def run(config: RunConfig, emit: ev.Sink, control: Control, resume: Path | None = None) -> dict[str, Any]:

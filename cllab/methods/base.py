@@ -310,8 +310,9 @@ class Method:
         return steps
 
     def stored(self) -> dict[str, int]:
-        """Bytes of past data that the method keeps beside the memory, by kind."""
-        return {}
+        """Bytes that the method carries from task to task beside the memory, by attribute: tensors and networks."""
+        sizes = {name: _n_bytes(value) for name, value in self.state().items()}
+        return {name.strip("_").replace("_", " "): size for name, size in sizes.items() if size}
 
     def parameters(self) -> list[nn.Parameter]:
         """What the optimizer moves."""
@@ -321,3 +322,14 @@ class Method:
         """Attributes that a checkpoint holds: all but the configuration, the learner and what is `derived`."""
         left_out = self.derived | {"config", "learner"}
         return {k: v for k, v in vars(self).items() if k not in left_out}
+
+
+def _n_bytes(value: object) -> int:
+    """Bytes of the tensors in `value`: itself, a network's, a container's."""
+    if isinstance(value, Tensor):
+        return value.numel() * value.element_size()
+    if isinstance(value, nn.Module):
+        return sum(map(_n_bytes, (*value.parameters(), *value.buffers())))
+    if isinstance(value, dict):
+        return sum(map(_n_bytes, value.values()))
+    return sum(map(_n_bytes, value)) if isinstance(value, (list, tuple)) else 0

@@ -172,9 +172,6 @@ class BiC(Method):
         if not self.published:
             self.teacher = self.learner.frozen_copy()
 
-    def stored(self) -> dict[str, int]:
-        return {f"validation {k}": v.numel() * v.element_size() for k, v in self.valid.items()}
-
     def predict(self, x: Tensor, task_label: int | None) -> Tensor:
         return self._corrected(self.learner.model(x))
 

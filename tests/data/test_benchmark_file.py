@@ -104,7 +104,7 @@ def test_a_run_on_a_file(tmp_path: Path) -> None:
     session = opened(saved(tmp_path, entries(2)), samples=10)
     session.start()
     session.walk()
-    assert len(session.rows) == 2
+    assert len(session.scores.rows) == 2
     assert len(session.stream.tasks[0].train) == 10
 
 

@@ -202,9 +202,9 @@ def test_reporting_the_best_epoch(method: str) -> None:
     for task in range(2):
         epochs = [e.seen for e in record.of(ev.Evaluated) if e.moment == "epoch" and e.task == task]
         assert len(epochs) == 4
-        assert session.seen[task] == max(epochs)
+        assert session.scores.seen[task] == max(epochs)
     plain, _ = walked(method, scenario={"tasks": 2, "stream": "offline"}, train=train_table, memory={"capacity": 100})
-    assert plain.rows == session.rows, "reporting another epoch changes no row and no training"
+    assert plain.scores.rows == session.scores.rows, "reporting another epoch changes no row and no training"
     assert "best_accuracy" not in plain.metrics()
 
 

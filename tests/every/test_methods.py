@@ -47,7 +47,7 @@ def test_learns_the_current_task_and_beats_chance_at_the_end(method: str, fideli
     values = session.metrics()
     chance = 1 / session.stream.n_classes
     assert values["last_accuracy"] > 1.5 * chance
-    last = session.rows[-1][-1]
+    last = session.scores.rows[-1][-1]
     assert last is not None
     assert last > 0.35, "the newest task"
 
@@ -122,7 +122,7 @@ def test_is_fine_tuning_at_its_inert_setting(method: str) -> None:
     plain, _ = walk(toy("finetune", **plain_tables, **scenario))
     for a, b in zip(own.learner.model.parameters(), plain.learner.model.parameters(), strict=True):
         assert torch.equal(a, b)
-    assert own.rows == plain.rows
+    assert own.scores.rows == plain.scores.rows
 
 
 def test_does_not_look_ahead(method: str) -> None:
@@ -142,7 +142,7 @@ def test_does_not_look_ahead(method: str) -> None:
     session._evaluate = allowed  # type: ignore[method-assign]
     session.start()
     session.walk()
-    assert len(session.rows) == 5
+    assert len(session.scores.rows) == 5
 
 
 class _Guarded:

@@ -85,7 +85,7 @@ def test_bcl_single_without_its_parts_is_replay() -> None:
         "er", train=PLAIN, memory=memory, method={"candidates": "past", "weighting": "halves", "replay_size": 8}
     )
     assert all(torch.equal(a, b) for a, b in zip(weights(ours), weights(er), strict=True))
-    assert ours.rows == er.rows
+    assert ours.scores.rows == er.scores.rows
 
 
 def test_one_level_takes_as_many_steps() -> None:

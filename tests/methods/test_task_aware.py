@@ -166,7 +166,7 @@ def test_lwf_keeps_more_of_named_tasks_than_fine_tuning() -> None:
 
 def test_offline_learns_everything_at_the_end() -> None:
     session, _ = walked("offline", method={"epochs": 8}, scenario=NAMED)
-    rows = session.rows
+    rows = session.scores.rows
     assert max(v for row in rows[:-1] for v in row if v is not None) < 0.9
     assert session.metrics()["task_accuracy"] > 0.85
     n = sum(len(t.train) for t in session.stream.tasks)
