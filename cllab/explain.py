@@ -10,7 +10,7 @@ from typing import Any
 from cllab import presets
 from cllab.catalog import PLURALS, Catalog
 from cllab.config import COMMON, EVALUATE, TRAIN
-from cllab.errors import UsageError, nearest
+from cllab.errors import CllabError, UsageError, nearest
 from cllab.metrics import METRICS, Metric
 from cllab.outcome import setting
 from cllab.output import Paper, percent, size, wrapped
@@ -22,6 +22,8 @@ Thing = ComponentSpec | Metric | Preset
 
 DEFAULT_DATASET = "mnist"
 """Whose classes a scenario's picture shows when no dataset is named."""
+FILE_SCENARIO = "benchmark-file"
+"""Its tasks are those of a file, which a picture has to read."""
 _NEEDS = {
     "memory": "a memory",
     "boundaries": "to be told where tasks end",
@@ -71,9 +73,14 @@ def text(thing: Thing, catalog: Catalog, paper: Paper, *, sets: Sequence[str] = 
         return _metric(thing, paper)
     if isinstance(thing, Preset):
         return _preset(thing, catalog, paper, sets)
-    if sets and thing.kind != "scenario":
+    if sets and not varies(thing):
         raise UsageError(f"--set varies a scenario or a preset, and '{thing.name}' is a {thing.kind}")
     return _component(thing, catalog, paper, sets, dataset)
+
+
+def varies(thing: Thing) -> bool:
+    """Whether settings change what is told of `thing`."""
+    return isinstance(thing, Preset) or (isinstance(thing, ComponentSpec) and thing.kind == "scenario")
 
 
 def data(thing: Thing) -> dict[str, Any]:
@@ -87,15 +94,36 @@ def data(thing: Thing) -> dict[str, Any]:
 
 
 def picture(
-    scenario: str, values: Mapping[str, Any], dataset: str, catalog: Catalog, paper: Paper, n_classes: int | None = None
+    scenario: str,
+    values: Mapping[str, Any],
+    dataset: str,
+    catalog: Catalog,
+    paper: Paper,
+    n_classes: int | None = None,
+    *,
+    file: str = "",
+    root: str | None = None,
 ) -> str:
     """Which task gets how much of which class.
 
+    Args:
+        scenario: its name.
+        values: its settings.
+        dataset: whose classes.
+        catalog: the components.
+        paper: where it is shown.
+        n_classes: of the dataset, where a setting decides.
+        file: whose tasks the scenario of benchmark files shows.
+        root: the data folder.
+
     Raises:
         UsageError: when the scenario cannot be made of the dataset's classes.
+        DataError: for a file that holds no tasks.
     """
     from cllab.scenarios import picture as pictures
 
+    if scenario == FILE_SCENARIO:
+        return _file_picture(values, paper, file, root)
     n = n_classes or catalog.get("dataset", dataset).facts.get("n_classes")
     if not n:
         return f"the picture of tasks and classes depends on the folder that '{dataset}' reads"
@@ -105,6 +133,31 @@ def picture(
         raise UsageError(f"scenario '{scenario}' with the {n} classes of {dataset}: {error}") from None
     title = paper.bold(f"which task gets how much of which class ({dataset}, {n} classes)")
     return f"{title}\n{pictures.draw(found, min(paper.width, 100), ascii=not paper.unicode)}"
+
+
+def _file_picture(values: Mapping[str, Any], paper: Paper, file: str, root: str | None) -> str:
+    import numpy as np
+
+    from cllab.data import where
+    from cllab.scenarios import picture as pictures
+
+    if not file:
+        return "the picture of tasks and classes depends on the file: --set dataset.file=FILE.pt draws it"
+    source: Any = where.source(FILE_SCENARIO)
+    counts = np.array(source.counts(file, root), dtype=float)
+    whole = counts.sum(axis=0)
+    n_tasks = int(values["tasks"]) or len(counts)
+    if n_tasks > len(counts):
+        raise UsageError(f"scenario.tasks = {n_tasks}, but {file} has {len(counts)} tasks")
+    counts = counts[:n_tasks]
+    sizes = counts.sum(axis=1, keepdims=True)
+    if values["samples"]:
+        counts = counts * np.minimum(1.0, values["samples"] / sizes)
+    met = counts.sum(axis=0) > 0
+    n = int(met.sum())
+    title = paper.bold(f"which task gets how much of which class ({Path(file).name}, {n} classes)")
+    shares = counts[:, met] / whole[met]
+    return f"{title}\n{pictures.draw(shares, min(paper.width, 100), ascii=not paper.unicode)}"
 
 
 def _component(spec: ComponentSpec, catalog: Catalog, paper: Paper, sets: Sequence[str], dataset: str) -> str:
@@ -117,10 +170,12 @@ def _component(spec: ComponentSpec, catalog: Catalog, paper: Paper, sets: Sequen
         parts.append("\n".join(facts))
     parts.append(_parameters(spec, paper, width))
     if spec.kind == "scenario":
-        values = spec.parse(_assigned(sets, spec.name))
+        given = _assigned(sets, spec.name)
+        file = str(given.pop("dataset.file", "")) if spec.name == FILE_SCENARIO else ""
+        values = spec.parse(given)
         try:
-            parts.append(picture(spec.name, values, dataset or DEFAULT_DATASET, catalog, paper))
-        except UsageError as error:
+            parts.append(picture(spec.name, values, dataset or DEFAULT_DATASET, catalog, paper, file=file))
+        except CllabError as error:
             if sets:
                 raise
             parts.append(str(error))
@@ -235,7 +290,10 @@ def _preset(preset: Preset, catalog: Catalog, paper: Paper, sets: Sequence[str])
     if preset.expect:
         parts.append("\n".join([paper.bold("claims"), *(f"  {claim(e, paper)}" for e in preset.expect)]))
     own = config.dataset.values.get("n_classes")
-    parts.append(picture(config.scenario.name, config.scenario.values, config.dataset.name, catalog, paper, own))
+    dataset, file = config.dataset, str(config.dataset.values.get("file", ""))
+    root = dataset.common.get("root") or None
+    scenario = config.scenario
+    parts.append(picture(scenario.name, scenario.values, dataset.name, catalog, paper, own, file=file, root=root))
     parts.append(f"run it   cllab run --headless {preset.name}{''.join(f' --set {s}' for s in sets)}")
     return "\n\n".join(part for part in parts if part)
 

@@ -1,18 +1,25 @@
-"""Runs as files for other programs: CSV, Rainbow Memory's NPY, JSON, TensorBoard; pictures are in `drawing`."""
+"""Runs as files for other programs: one table of formats, for the command line and the app.
+
+CSV, JSON, TensorBoard and Rainbow Memory's NPY are made here; Markdown in `report`, pictures in `drawing`, the layouts
+of Bilevel Continual Learning and GEM in `export_bcl`.
+"""
 
 from __future__ import annotations
 
 import csv
 import io
+import json
 import math
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from cllab import events as ev
 from cllab.errors import UsageError
-from cllab.outcome import Outcome
-from cllab.runs import Run
+from cllab.export_bcl import Layout, bcl_name, bcl_text
+from cllab.outcome import Outcome, read
+from cllab.runs import Run, write_atomically
 
 if TYPE_CHECKING:
     import numpy as np
@@ -20,6 +27,114 @@ if TYPE_CHECKING:
 
 _TRANSFORMS = {"autoaugment": "autoaug", "randaugment": "randaug"}
 """Names that Rainbow Memory's file names have for augmentations; the others are the same."""
+
+
+Contents = dict[str, str | bytes]
+"""What is written, by what stands before the suffix in a file's name: "" for the first file."""
+
+
+@dataclass(frozen=True)
+class Format:
+    """A way of writing a run.
+
+    Attributes:
+        help: what it is, in a few words.
+        contents: makes the files' contents; None for a folder that is written as a whole (TensorBoard).
+        name: the first file's name where another program has rules for it; None for the run's own with `suffix`.
+        partial: whether a run without an evaluated task can be written.
+    """
+
+    help: str
+    suffix: str
+    contents: Callable[[Outcome], Contents] | None
+    name: Callable[[Outcome], str] | None = None
+    partial: bool = False
+
+
+def _json(outcome: Outcome) -> Contents:
+    return {"": json.dumps(data(outcome), indent=1, ensure_ascii=False) + "\n"}
+
+
+def _markdown(outcome: Outcome) -> Contents:
+    from cllab.report import run_markdown
+
+    return {"": run_markdown(outcome)}
+
+
+def _svg(outcome: Outcome) -> Contents:
+    from cllab import drawing
+
+    return {"": drawing.svg(outcome)}
+
+
+def _png(outcome: Outcome) -> Contents:
+    from cllab import drawing
+
+    return {"": drawing.png(outcome)}
+
+
+def _layout(outcome: Outcome, layout: Layout) -> Contents:
+    # the accuracies before learning are in the result only
+    baseline = (outcome.run.result() or {}).get("baseline")
+    return {"": bcl_text({**data(outcome), "baseline": baseline}, layout)}
+
+
+FORMATS: dict[str, Format] = {
+    "csv": Format("accuracy matrix, per-class accuracy, stream curve", ".csv", lambda o: dict(csv_tables(o))),
+    "md": Format("a page of Markdown", ".md", _markdown),
+    "json": Format("the whole result", ".json", _json, partial=True),
+    "svg": Format("a picture that scales", ".svg", _svg),
+    "png": Format("a picture in pixels", ".png", _png),
+    "tensorboard": Format("a folder of scalars for TensorBoard", "", None, partial=True),
+    "npy": Format("as Rainbow Memory writes it", ".npy", lambda o: {"": npy_bytes(o)}, lambda o: npy_name(o)),
+    "bcl": Format(
+        "as Bilevel Continual Learning writes it", ".txt", lambda o: _layout(o, "bcl"), lambda o: bcl_name(data(o))
+    ),
+    "gem": Format("as GEM writes it", ".txt", lambda o: _layout(o, "gem"), lambda o: bcl_name(data(o), "gem")),
+}
+
+
+def contents(outcome: Outcome, form: str) -> tuple[str, Contents]:
+    """The first file's name, and what is written.
+
+    Raises:
+        UsageError: when the run holds nothing to write yet.
+    """
+    chosen = FORMATS[form]
+    assert chosen.contents is not None
+    if not outcome.matrix and not chosen.partial:
+        raise UsageError(f"{form}: run '{outcome.run.id}' has no evaluated task yet; it is {outcome.status}")
+    name = chosen.name(outcome) if chosen.name else f"{outcome.run.id}{chosen.suffix}"
+    return name, chosen.contents(outcome)
+
+
+def write_all(found: Contents, path: Path) -> list[Path]:
+    """Write each content, its key put before the suffix of `path`; returns the files.
+
+    Raises:
+        OSError: when one cannot be written.
+    """
+    paths = []
+    for part, content in found.items():
+        paths.append(path.with_name(f"{path.stem}-{part}{path.suffix}") if part else path)
+        write_atomically(paths[-1], content)
+    return paths
+
+
+def write(run: Run, form: str, folder: Path) -> list[Path]:
+    """Write `run` into `folder` in a format; returns the files.
+
+    Raises:
+        UsageError: when there is nothing to write yet, or an extra is missing.
+        OSError: when the folder cannot be written.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    if FORMATS[form].contents is None:
+        target = folder / f"{run.id}-{form}"
+        tensorboard(run, target)
+        return [target]
+    name, found = contents(read(run), form)
+    return write_all(found, folder / name)
 
 
 def data(outcome: Outcome) -> dict[str, Any]:

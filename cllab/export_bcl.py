@@ -77,17 +77,20 @@ def write_bcl_result(
     target = Path(path)
     text = bcl_text(result, layout)
     if target.is_dir():
-        stamp = time.strftime("%Y_%m_%d_%H_%M_%S", time.localtime(when))
-        config = result["config"]
-        model = str(config["method"]["name"]).replace("-", "_")
-        if layout == "gem":
-            data = str(config["dataset"].get("file") or f"{config['dataset']['name']}_{config['scenario']['name']}")
-            name = f"{model}_{Path(data).name}_{stamp}_{secrets.token_hex(16)}.txt"
-        else:
-            name = f"{model}_{stamp}_{secrets.token_hex(4)}.txt"
-        target = target / name
+        target = target / bcl_name(result, layout, when=when)
     write_atomically(target, text)
     return target
+
+
+def bcl_name(result: Mapping[str, Any], layout: Layout = "bcl", *, when: float | None = None) -> str:
+    """The name that the published code would give the file: method, in GEM's also data, time, something random."""
+    stamp = time.strftime("%Y_%m_%d_%H_%M_%S", time.localtime(when))
+    config = result["config"]
+    model = str(config["method"]["name"]).replace("-", "_")
+    if layout == "bcl":
+        return f"{model}_{stamp}_{secrets.token_hex(4)}.txt"
+    data = str(config["dataset"].get("file") or f"{config['dataset']['name']}_{config['scenario']['name']}")
+    return f"{model}_{Path(data).name}_{stamp}_{secrets.token_hex(16)}.txt"
 
 
 def _row(values: Sequence[float] | np.ndarray[Any, Any]) -> str:

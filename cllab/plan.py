@@ -73,6 +73,7 @@ class Plan:
 
     Attributes:
         references: titles of the columns of published numbers.
+        name: what `cllab table` calls it: its file's name when it is shipped, else its path.
     """
 
     title: str
@@ -112,14 +113,18 @@ def find(name: str) -> Path:
     path = Path(name).expanduser()
     if path.is_file():
         return path
-    place = presets.folder()
-    shipped = sorted((place / "tables").glob("*.toml")) if place is not None else []
+    shipped = _shipped()
     for known in shipped:
         if known.stem == name:
             return known
     names = [p.stem for p in shipped]
     known_names = f"; known: {', '.join(names)}" if names else ""
     raise UsageError(f"no plan '{name}'{nearest(name, names) or known_names}")
+
+
+def _shipped() -> list[Path]:
+    place = presets.folder()
+    return sorted((place / "tables").glob("*.toml")) if place is not None else []
 
 
 def load(name: str) -> Plan:
@@ -137,12 +142,12 @@ def load(name: str) -> Plan:
     except ValueError as error:
         raise UsageError(f"{where}: not TOML: {error}") from None
     try:
-        return _plan(data, where)
+        return _plan(data, path.stem if path.resolve() in [p.resolve() for p in _shipped()] else where)
     except UsageError as error:
         raise UsageError(f"{where}: {error}") from None
 
 
-def _plan(data: Mapping[str, Any], where: str) -> Plan:
+def _plan(data: Mapping[str, Any], name: str) -> Plan:
     _known(data, _TOP, "")
     metric = _metric(data.get("metric", "last_accuracy"), "metric")
     references = _texts(data.get("references", []), "references")
@@ -187,7 +192,7 @@ def _plan(data: Mapping[str, Any], where: str) -> Plan:
         references = ("published",)
     seeds = _seeds(data, "") or (1, 2, 3)
     note = data.get("note", "")
-    return Plan(_text(data, "title", ""), str(note), seeds, references, tuple(columns), tuple(rows), name=where)
+    return Plan(_text(data, "title", ""), str(note), seeds, references, tuple(columns), tuple(rows), name=name)
 
 
 class Done:
@@ -250,15 +255,18 @@ def markdown(plan: Plan, cells: Sequence[Cell], done: Done) -> str:
     by_place = {(id(cell.row), cell.column.label): cell for cell in cells}
     rows = []
     for row in plan.rows:
-        texts, seconds = [], []
+        texts = []
+        # columns that show several metrics of the same runs share one number
+        seconds: dict[str, str] = {}
         for column in plan.columns:
             cell = by_place.get((id(row), column.label))
             stat = done.stat(cell) if cell is not None else None
             texts.append(_shown(cell, stat))
             spent = done.seconds(cell) if cell is not None else None
-            seconds.append(f"{spent:.1f}" if spent is not None else "-")
+            key = [(c.signature, c.seed) for c in cell.configs] if cell is not None else column.label
+            seconds[str(key)] = f"{spent:.1f}" if spent is not None else "-"
         published = [*row.published, *[""] * (len(plan.references) - len(row.published))]
-        rows.append([row.label, *texts, *(p or "-" for p in published), " / ".join(seconds)])
+        rows.append([row.label, *texts, *(p or "-" for p in published), " / ".join(seconds.values())])
     lines = [f"**{plan.title}**", "", markdown_table(head, rows, right=range(1, len(head))), ""]
     lines.append(" ".join(part for part in (_made(plan, cells, done), plan.note) if part))
     return "\n".join(lines) + "\n"

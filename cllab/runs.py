@@ -280,12 +280,18 @@ class Run:
             return []
         return [line[:10000] for line in text.splitlines()[-lines:]]
 
-    def start_worker(self, *, resume: bool = False) -> subprocess.Popen[bytes]:
+    def start_worker(self, *, resume: bool = False, threads: int = 0) -> subprocess.Popen[bytes]:
         """Train in a detached process, which goes on when the caller and its terminal are gone.
 
         $CLLAB_WORKER_CMD replaces `python -m cllab.worker`: a launcher of your own, or a recorded run in tests.
+
+        Args:
+            resume: go on from the checkpoint.
+            threads: of the process at most; 0 for as many as it would take by itself.
         """
         environment = {**os.environ, "PYTHONUNBUFFERED": "1", "PYTHONFAULTHANDLER": "1", "TQDM_DISABLE": "1"}
+        if threads:
+            environment["OMP_NUM_THREADS"] = str(threads)
         launcher = shlex.split(os.environ.get("CLLAB_WORKER_CMD", "")) or [sys.executable, "-m", "cllab.worker"]
         command = [*launcher, str(self.folder.resolve())]
         self.control_path.unlink(missing_ok=True)  # whatever is asked from here on is asked of the new process

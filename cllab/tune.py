@@ -28,8 +28,8 @@ _SECOND = ("beta", "margin", "strength")
 """A method's setting that its default grid varies beside the learning rate: the first of these that it has."""
 
 Grid = Mapping[str, Sequence[Any]]
-RunOne = Callable[[RunConfig], Mapping[str, Any]]
-"""Trains a configuration and returns what `result.json` holds."""
+RunOne = Callable[[RunConfig], Mapping[str, Any] | None]
+"""Trains a configuration and returns what `result.json` holds; None where training failed."""
 
 
 @dataclass(frozen=True)
@@ -38,7 +38,7 @@ class Trial:
 
     Attributes:
         assignments: its settings, as `--set` takes them.
-        values: the metric, one a seed.
+        values: the metric, one a seed; none where training failed, as at a learning rate too high.
         seconds: what its runs took together.
     """
 
@@ -51,24 +51,51 @@ class Trial:
         return statistics.fmean(self.values)
 
     @property
-    def text(self) -> str:
+    def score(self) -> str:
+        """The mean and deviation in percent."""
+        if not self.values:
+            return "failed"
         spread = f" ± {100 * statistics.stdev(self.values):.2f}" if len(self.values) > 1 else ""
-        return f"{' '.join(self.assignments)}: {100 * self.mean:.2f}{spread} %"
+        return f"{100 * self.mean:.2f}{spread}"
+
+    @property
+    def text(self) -> str:
+        return f"{' '.join(self.assignments)}: {self.score}{' %' if self.values else ''}"
 
 
 @dataclass(frozen=True)
 class Tuning:
-    """What was tried, in grid order, and what is best: the highest mean, of equal ones the first."""
+    """What was tried, in grid order, and what is best: the highest mean, of equal ones the first.
+
+    Raises:
+        UsageError: when no trial ended well.
+    """
 
     config: RunConfig
     metric: str
     seeds: tuple[int, ...]
     trials: tuple[Trial, ...]
 
+    def __post_init__(self) -> None:
+        if not any(trial.values for trial in self.trials):
+            raise UsageError(f"no trial of '{self.config.name}' ended well, so nothing can be chosen")
+
     @property
     def best(self) -> Trial:
         sign = 1 if METRICS[self.metric].higher_is_better else -1
-        return max(self.trials, key=lambda trial: sign * trial.mean)
+        return max((trial for trial in self.trials if trial.values), key=lambda trial: sign * trial.mean)
+
+    @property
+    def at_the_edge(self) -> tuple[str, ...]:
+        """Assignments of the best trial that are the lowest or highest number tried: a better one may lie beyond."""
+        out = []
+        for i, item in enumerate(self.best.assignments):
+            key, _, text = item.partition("=")
+            tried = {_value(trial.assignments[i].partition("=")[2]) for trial in self.trials}
+            numbers = [v for v in tried if isinstance(v, (int, float)) and not isinstance(v, bool)]
+            if len(numbers) == len(tried) > 1 and _value(text) in (min(numbers), max(numbers)):
+                out.append(f"{key}={text}")
+        return tuple(out)
 
     def chosen(self, catalog: Catalog | None = None) -> RunConfig:
         """The whole configuration with the best settings."""
@@ -103,9 +130,14 @@ def parse_grid(items: Sequence[str]) -> dict[str, list[Any]]:
     for item in items:
         key, sign, text = item.partition("=")
         values = [_value(part.strip()) for part in text.split(",") if part.strip()]
-        if not sign or not key.strip() or not values:
+        key = key.strip()
+        if not sign or not key or not values:
             raise UsageError(f"--grid {item}: expected KEY=VALUE,VALUE,..., for example train.lr=0.03,0.1,0.3")
-        grid[key.strip()] = values
+        if key in grid:
+            raise UsageError(f"--grid {item}: '{key}' has its values already; name them all at once")
+        if key in ("seed", "name", "about", "device"):
+            raise UsageError(f"--grid {item}: '{key}' is no setting to choose{'; see --seeds' * (key == 'seed')}")
+        grid[key] = list(dict.fromkeys(values))
     return grid
 
 
@@ -170,7 +202,14 @@ def trials(
         raise UsageError(f"the grid has {count} points; at most {MOST_TRIALS} are tried")
     points = [tuple(f"{k}={_text(v)}" for k, v in zip(grid, p, strict=True)) for p in itertools.product(*grid.values())]
     made = [(point, aside(config.override(point, catalog), catalog)) for point in points]
-    yield from made
+    yield from (
+        (point, dataclasses.replace(trial, name=f"{config.name}-trial {' '.join(point)}")) for point, trial in made
+    )
+
+
+def seeded(trial: RunConfig, seeds: Sequence[int]) -> list[RunConfig]:
+    """The runs of a trial, one a seed, apart from the seeds of any reported run."""
+    return [dataclasses.replace(trial, seed=SEEDS_APART + seed) for seed in seeds]
 
 
 def tune(
@@ -195,16 +234,20 @@ def tune(
         note: told every trial when it is done, with its number and how many there are.
 
     Raises:
-        UsageError: for a metric or a grid that cannot be.
+        UsageError: for a metric or a grid that cannot be, or when no trial ends well.
     """
     if metric not in METRICS:
-        raise UsageError(f"no metric '{metric}'{nearest(metric, METRICS)}")
+        raise UsageError(f"no metric '{metric}'{nearest(metric, METRICS) or '; known: ' + ', '.join(METRICS)}")
     points = list(trials(config, grid, catalog))
     done = []
     for i, (assignments, trial) in enumerate(points, 1):
-        values, seconds = [], 0.0
-        for seed in seeds:
-            result = run_one(dataclasses.replace(trial, seed=SEEDS_APART + seed))
+        values: list[float] = []
+        seconds = 0.0
+        for run in seeded(trial, seeds):
+            result = run_one(run)
+            if result is None:
+                values = []
+                break
             value = result["metrics"].get(metric)
             if value is None:
                 raise UsageError(f"a run of '{config.name}' gives no {metric}; choose another metric")

@@ -68,12 +68,33 @@ def test_markdown_tells_means_seeds_and_published_numbers(path: Path, store: Run
     lines = text.splitlines()
     assert lines[0] == "**Toys**"
     assert lines[2] == "|  | plain (%) | lost (%) | paper (%) | rerun (%) | seconds a run |"
-    assert lines[4] == "| ER | 65.00 ± 7.07 | 30.00 ± 7.07 | 66.0 ± 1.0 | - | 4.0 / 4.0 |"
+    assert lines[4] == "| ER | 65.00 ± 7.07 | 30.00 ± 7.07 | 66.0 ± 1.0 | - | 4.0 |"
     assert "over seeds 1-2, torch 2.15.0 on cpu" in text
     assert "cllab table" in text
     assert text.rstrip().endswith("By hand.")
     half = Done(o for o in outcome.finished(store) if o.seed == 1)
     assert "| 60.00 (n = 1) |" in plan.markdown(loaded, cells, half)
+
+
+def test_a_shipped_plan_is_called_by_its_name() -> None:
+    loaded = plan.load("rm-mnist-switches")
+    cells = list(loaded.cells())
+    assert "Made by `cllab table rm-mnist-switches`." in plan.markdown(loaded, cells, Done())
+    assert plan.load(str(plan.find("rm-mnist-switches"))).name == "rm-mnist-switches"
+
+
+def test_seconds_stand_once_for_each_configuration(path: Path, store: RunStore) -> None:
+    path.write_text(
+        path.read_text()
+        .replace('metric = "intransigence"', 'metric = "average_accuracy"')
+        .replace("[[rows]]", '[[columns]]\nlabel = "fast"\nset = ["train.lr=0.5"]\n\n[[rows]]')
+    )
+    loaded = plan.load(str(path))
+    cells = list(loaded.cells())
+    for config in plan.missing(cells, Done()):
+        write_run(store, config)
+    text = plan.markdown(loaded, cells, Done(outcome.finished(store)))
+    assert text.splitlines()[4].endswith("| 4.0 / 4.0 |")
 
 
 @pytest.mark.parametrize(

@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from cllab.cli import catalog, data, doctor, inspect, run, table, tui
+from cllab.cli import catalog, data, doctor, inspect, run, table, tui, tune
 from cllab.cli.options import Runs
 
 app = typer.Typer(
@@ -41,6 +41,7 @@ def home(
 app.command("run")(run.run)
 app.command("attach")(tui.attach)
 app.command("replay")(tui.replay)
+app.command("lessons")(tui.lessons)
 app.command("resume")(run.resume)
 app.command("stop")(run.stop)
 app.command("show")(inspect.show)
@@ -49,6 +50,8 @@ app.command("export")(inspect.export)
 app.command("list")(catalog.list_)
 app.command("explain")(catalog.explain)
 app.command("data")(data.data)
+app.command("write-data")(data.write_data)
 app.command("table")(table.table)
+app.command("tune")(tune.tune)
 app.command("check-claims")(table.check_claims)
 app.command("doctor")(doctor.doctor)

@@ -152,6 +152,9 @@ def explain(
     catalog = load()
     catalog.get("dataset", dataset)
     things = pages.find(name, catalog)
+    if sets:
+        # a dataset and a scenario may share a name; what has nothing to vary is not what was asked about
+        things = [thing for thing in things if pages.varies(thing)] or things
     if as_json:
         print(json.dumps([pages.data(thing) for thing in things], ensure_ascii=False))
         return

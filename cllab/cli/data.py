@@ -1,15 +1,16 @@
-"""cllab data: where a dataset is, and fetching it."""
+"""cllab data, write-data: where a dataset is, fetching it, and files of data for other programs."""
 
 from __future__ import annotations
 
 import json
 import sys
 import time
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from cllab.cli.options import Json
+from cllab.cli.options import Json, PresetName, Quiet, Sets
 from cllab.errors import EXIT_DATA, EXIT_DONE, UsageError
 
 if TYPE_CHECKING:
@@ -25,6 +26,12 @@ def data(
         str | None,
         typer.Option("--root", metavar="DIR", help="The data folder; else $CLLAB_DATA.", show_default=False),
     ] = None,
+    raw: Annotated[
+        str | None,
+        typer.Option(
+            "--raw", metavar="DIR", help="Write its raw tensors there, as GEM's scripts start from.", show_default=False
+        ),
+    ] = None,
     as_json: Json = False,
 ) -> None:
     """Show where a dataset is, or fetch it."""
@@ -33,6 +40,8 @@ def data(
     if name is None:
         if download:
             raise UsageError("data --download: name the dataset to fetch")
+        if raw is not None:
+            raise UsageError("data --raw: name the dataset to write")
         _show([where.dataset_status(n, root, scan=False) for n in where.names()], root, as_json)
         return
     status = where.dataset_status(name, root)
@@ -40,8 +49,56 @@ def data(
         # fetching opens the dataset, which also decodes it: the first run does not wait for that
         where.source(name).open(None, root, download=True, progress=_Progress())
         status = where.dataset_status(name, root)
+    if raw is not None:
+        from cllab.engine import writing
+
+        for path in writing.write_raw(name, root, Path(raw).expanduser()):
+            print(path)
+        return
     _show([status], root, as_json)
     raise typer.Exit(EXIT_DONE if status.found else EXIT_DATA)
+
+
+def write_data(
+    preset: PresetName,
+    file: Annotated[str, typer.Argument(metavar="FILE", help="A .pt file.", show_default=False)],
+    cv: Annotated[
+        int,
+        typer.Option(
+            "--cv",
+            metavar="N",
+            help="Two files: -val with the first N tasks, for choosing settings, and -cl with the others.",
+            min=0,
+            show_default=False,
+        ),
+    ] = 0,
+    sets: Sets = None,
+    square: Annotated[
+        bool, typer.Option("--square", help="Images as channels x height x width; else flat, as published.")
+    ] = False,
+    force: Annotated[bool, typer.Option("--force", help="Overwrite files.")] = False,
+    quiet: Quiet = False,
+) -> None:
+    """Write a preset's tasks as a GEM benchmark file."""
+    from cllab import presets
+    from cllab.cli.run import configurations
+    from cllab.output import narrate
+
+    path = Path(file).expanduser()
+    if path.suffix != ".pt":
+        raise UsageError(f"write-data: a benchmark file's name ends in .pt, not '{file}'")
+    if not path.parent.is_dir():
+        raise UsageError(f"write-data: there is no folder '{path.parent}'")
+    for there in [path.with_stem(f"{path.stem}-{part}") for part in ("val", "cl")] if cv else [path]:
+        if there.exists() and not force:
+            raise UsageError(f"'{there}' is there already; --force overwrites it")
+    (config,) = configurations(presets.load(preset), sets or ())
+    if not quiet:
+        narrate(f"reading {config.dataset.name}")
+    from cllab.engine import writing
+
+    for written in writing.write_stream(config, path, cv=cv, flat=not square):
+        print(written)
 
 
 def _show(found: list[DataStatus], root: str | None, as_json: bool) -> None:

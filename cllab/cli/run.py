@@ -163,10 +163,10 @@ def check_all(configs: Sequence[RunConfig], *, quiet: bool) -> None:
         precheck(config)
 
 
-def train_here(config: RunConfig, store: RunStore, *, quiet: bool) -> tuple[Run, int]:
-    """Train `config` in this process, watched on stderr; returns the run and its exit code."""
-    made = store.create(config)
-    return made, _train(made, as_json=False, quiet=quiet)
+def train_here(config: RunConfig, store: RunStore, *, quiet: bool, resume: Run | None = None) -> tuple[Run, int]:
+    """Train `config` in this process, or go on with `resume`, watched on stderr; returns the run and its exit code."""
+    made = resume or store.create(config)
+    return made, _train(made, as_json=False, quiet=quiet, resume=resume is not None)
 
 
 def _train(made: Run, *, as_json: bool, quiet: bool, resume: bool = False, trace: int = 0) -> int:

@@ -5,19 +5,13 @@ from __future__ import annotations
 import json
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 
+from cllab.cli.many import Jobs, run_missing
 from cllab.cli.options import Json, Quiet, Runs
 from cllab.errors import EXIT_DONE, EXIT_FAILED, CllabError, DataError, UsageError
-
-if TYPE_CHECKING:
-    from collections.abc import Sequence
-
-    from cllab.config import RunConfig
-    from cllab.plan import Done
-    from cllab.runs import RunStore
 
 
 def table(
@@ -28,10 +22,11 @@ def table(
         str | None, typer.Option("--out", metavar="FILE", help="Write the Markdown there.", show_default=False)
     ] = None,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Only say what would be run.")] = False,
+    jobs: Jobs = 1,
     runs: Runs = None,
     quiet: Quiet = False,
 ) -> None:
-    """Fill a table of experiments; prints Markdown."""
+    """Fill a table of experiments; prints Markdown. Stopped, the same command goes on."""
     from cllab import outcome
     from cllab import plan as plans
     from cllab.output import narrate
@@ -49,7 +44,7 @@ def table(
         for config in missing:
             print(f"{config.name} seed {config.seed} {config.signature}")
         return
-    code = _run_missing(missing, store, done, quiet)
+    code = run_missing(missing, store, done, quiet=quiet, jobs=jobs)
     text = plans.markdown(wanted, cells, done)
     if out is None:
         print(text, end="")
@@ -57,29 +52,6 @@ def table(
         write_atomically(Path(out).expanduser(), text)
         print(out)
     raise typer.Exit(code)
-
-
-def _run_missing(missing: Sequence[RunConfig], store: RunStore, done: Done, quiet: bool) -> int:
-    """Run them one after another; the first exit code that is not 0. Ends early only when asked to."""
-    from cllab import outcome
-    from cllab.cli.run import check_all, train_here
-    from cllab.output import narrate
-
-    code = EXIT_DONE
-    checked: set[str] = set()
-    for number, config in enumerate(missing, 1):
-        if not quiet:
-            narrate(f"\nrun {number} of {len(missing)}")
-        if config.signature not in checked:
-            check_all([config], quiet=quiet)
-            checked.add(config.signature)
-        run, ended = train_here(config, store, quiet=quiet)
-        code = code or ended
-        if ended == EXIT_DONE:
-            done.add(outcome.read(run))
-        elif ended != EXIT_FAILED:
-            break
-    return code
 
 
 def check_claims(
@@ -111,7 +83,8 @@ def check_claims(
         for expectation in one.expect:
             configs = claims.configurations(one, expectation)
             try:
-                code = code or _run_missing([c for c in configs if done.get(c) is None], store, done, quiet)
+                missing = [c for c in configs if done.get(c) is None]
+                code = code or run_missing(missing, store, done, quiet=quiet, go_on=reuse)
             except DataError as error:
                 if preset != "all":
                     raise

@@ -36,10 +36,16 @@ def replay(run: LastRun = "last", runs: Runs = None) -> None:
     _open_found(run, runs, "replay")
 
 
+def lessons(runs: Runs = None) -> None:
+    """Six short lessons on recorded runs, in the app."""
+    _check_terminal()
+    _open(runs, mode="lessons")
+
+
 def open_home(runs: str | None) -> NoReturn:
     """The app on its first screen."""
     _check_terminal()
-    _open(runs)
+    _open(runs, mode="setup")
 
 
 def open_new(configs: Sequence[RunConfig], runs: str | None) -> NoReturn:
@@ -79,7 +85,7 @@ def _open_found(name: str, runs: str | None, mode: str) -> None:
 def _open(runs: str | None, run: Run | None = None, mode: str = "live") -> NoReturn:
     from cllab.tui.app import run_app
 
-    raise typer.Exit(run_app(runs=runs, run=run, mode=mode if run is not None else "setup"))
+    raise typer.Exit(run_app(runs=runs, run=run, mode=mode))
 
 
 def _check_terminal() -> None:

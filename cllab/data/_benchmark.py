@@ -115,10 +115,19 @@ def to_dataset(name: str, info: DatasetInfo, found: Benchmark, device: torch.dev
     return Dataset(name, actual, classes, train, test, None, {**notes, "rounded": found.rounded})
 
 
+def counts(found: Benchmark) -> list[list[int]]:
+    """Training images of every class in every task; classes in the order in which tasks bring them."""
+    n_classes = 1 + max(int(part.labels.max()) for part in found.train)
+    tables = [torch.bincount(part.labels, minlength=n_classes).tolist() for part in found.train]
+    order = dict.fromkeys(c for table in tables for c in range(n_classes) if table[c])
+    return [[table[c] for c in order] for table in tables]
+
+
 def write(stream: Stream, path: Path, cv: int, flat: bool) -> list[Path]:
     """See `cllab.data.benchmark_file.write_benchmark`."""
     if not 0 <= cv < stream.n_tasks:
         raise UsageError(f"cv = {cv} leaves nothing of {stream.n_tasks} tasks")
+    _writable(stream)
     parts = [("", stream.tasks)]
     if cv:
         parts = [("-val", stream.tasks[:cv]), ("-cl", stream.tasks[cv:])]
@@ -142,6 +151,29 @@ def write(stream: Stream, path: Path, cv: int, flat: bool) -> list[Path]:
         _save(halves, target)
         written.append(target)
     return written
+
+
+def _writable(stream: Stream) -> None:
+    """What the format can hold: tasks that share all labels or none, each with training images of its own classes.
+
+    Raises:
+        UsageError: for other streams, which could not be read back.
+    """
+    owner: dict[int, int] = {}
+    shared = len({task.classes for task in stream.tasks}) == 1
+    for task in stream.tasks:
+        met = set(task.train.labels.tolist())
+        lacking = sorted(set(task.classes) - met)
+        if lacking:
+            name = stream.class_names[lacking[0]]
+            raise UsageError(f"task {task.index + 1} has no training image of class '{name}'; raise scenario.samples")
+        other = next((owner[c] for c in met if c in owner), None)
+        if other is not None and not shared:
+            raise UsageError(
+                f"tasks {other + 1} and {task.index + 1} share some classes but not all; "
+                "the tasks of a benchmark file share all or none"
+            )
+        owner.update(dict.fromkeys(met, task.index))
 
 
 def write_raw(dataset: Dataset, folder: Path) -> list[Path]:

@@ -90,14 +90,29 @@ class BenchmarkFile(DatasetSource):
             DataError: when it is missing, holds code, or is not such a file; naming what is wrong where.
         """
         config = cls.Config() if config is None else config
-        if not config.file:
-            raise DataError(f"{cls.name()}: dataset.file must name a .pt file")
-        path = find(config.file, root)
-        if path is None:
-            raise DataError(f"{cls.name()}: no file '{config.file}', neither as a path nor in {data_root(root)}")
         from cllab.data._benchmark import read, to_dataset
 
-        return to_dataset(cls.name(), cls.info, read(path), device)
+        return to_dataset(cls.name(), cls.info, read(cls._path(config.file, root)), device)
+
+    @classmethod
+    def counts(cls, file: str, root: str | os.PathLike[str] | None = None) -> list[list[int]]:
+        """Training images of every class in every task, classes in the order in which tasks bring them; needs torch.
+
+        Raises:
+            DataError: when the file is missing or not such a file.
+        """
+        from cllab.data._benchmark import counts, read
+
+        return counts(read(cls._path(file, root)))
+
+    @classmethod
+    def _path(cls, file: str, root: str | os.PathLike[str] | None) -> Path:
+        if not file:
+            raise DataError(f"{cls.name()}: dataset.file must name a .pt file")
+        path = find(file, root)
+        if path is None:
+            raise DataError(f"{cls.name()}: no file '{file}', neither as a path nor in {data_root(root)}")
+        return path
 
 
 def find(name: str, root: str | os.PathLike[str] | None = None) -> Path | None:
@@ -119,7 +134,7 @@ def write_benchmark(stream: Any, path: str | os.PathLike[str], *, cv: int = 0, f
         the files written.
 
     Raises:
-        UsageError: when `cv` leaves no task.
+        UsageError: when `cv` leaves no task, or the stream is none that such a file can hold.
         OSError: when a file cannot be written; a former one is intact then.
     """
     from cllab.data._benchmark import write

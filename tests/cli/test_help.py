@@ -12,8 +12,8 @@ import pytest
 
 GOLDEN = Path(__file__).with_name("golden")
 COMMANDS = (
-    *("run", "attach", "replay", "resume", "stop", "show", "compare", "export"),
-    *("list", "explain", "data", "table", "check-claims", "doctor"),
+    *("run", "attach", "replay", "lessons", "resume", "stop", "show", "compare", "export"),
+    *("list", "explain", "data", "write-data", "table", "tune", "check-claims", "doctor"),
 )
 
 

@@ -14,8 +14,11 @@ from typing import Any
 
 import numpy as np
 import pytest
+import typer
 from PIL import Image
 
+from cllab.cli.app import app
+from cllab.export import FORMATS
 from cllab.runs import RunStore
 from tests.cli.conftest import Cllab
 from tests.recorded import SEEN, TRIANGLE, config, write_run
@@ -116,6 +119,27 @@ def test_npy_is_named_and_shaped_as_rainbow_memory_writes_it(
     array = np.load(tmp_path / said.out.strip())
     assert array.dtype == np.float64
     np.testing.assert_array_equal(array, SEEN)
+
+
+def test_layouts_of_the_published_code(cllab: Cllab, store: RunStore, tmp_path: Path) -> None:
+    run = write_run(store, config())
+    said = cllab("export", run.id, "--bcl", "--gem", "--out", str(tmp_path / "out"))
+    names = [Path(path).name for path in said.out.split()]
+    assert re.fullmatch(r"er_[\d_]{19}_[0-9a-f]{8}\.txt", names[0])
+    assert re.fullmatch(r"er_blobs_disjoint_[\d_]{19}_[0-9a-f]{32}\.txt", names[1])
+    bcl, gem = (Path(path).read_text().splitlines() for path in said.out.split())
+    assert bcl[:3] == ["0.9000 nan nan", "|", "0.9000 nan nan"]
+    assert gem[0] == "nan nan nan"
+    assert bcl[4] == gem[4] == "0.3000 0.7000 0.9500"
+    assert "Forgetting Measure: 0.3500" in bcl
+    assert cllab("export", run.id, "--bcl", "--out", "-").out.splitlines() == bcl
+
+
+def test_every_format_has_its_flag_and_its_help() -> None:
+    command = typer.main.get_command(app).commands["export"]  # type: ignore[attr-defined]
+    flags = {param.opts[0]: param.help for param in command.params if getattr(param, "is_flag", False)}
+    flags.pop("--help", None)
+    assert flags == {f"--{name}": f"{form.help[:1].upper()}{form.help[1:]}." for name, form in FORMATS.items()}
 
 
 def test_json_export_is_the_result(cllab: Cllab, store: RunStore) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import ClassVar
 
@@ -13,19 +12,10 @@ from textual.containers import Vertical
 from textual.screen import ModalScreen
 from textual.widgets import Input, Static
 
-from cllab.errors import CllabError, UsageError
+from cllab import export
+from cllab.errors import CllabError
 from cllab.runs import Run
 from cllab.tui.widgets.marks import Marks
-
-ABOUT = {
-    "csv": "every number, one a row",
-    "md": "tables in Markdown",
-    "json": "the whole result",
-    "svg": "a chart, scalable",
-    "png": "a chart in pixels",
-    "npy": "accuracy after each task, for NumPy",
-    "tensorboard": "scalars for TensorBoard",
-}
 
 
 class ExportScreen(ModalScreen[list[Path]]):
@@ -53,7 +43,7 @@ class ExportScreen(ModalScreen[list[Path]]):
         with Vertical(classes="dialog") as box:
             box.border_title = "Export"
             yield Static(self.run.id, markup=False)
-            yield Marks(((form, f"{form:<12}{ABOUT[form]}") for form in ABOUT), ["csv"])
+            yield Marks(((name, f"{name:<12}{form.help}") for name, form in export.FORMATS.items()), ["csv"])
             yield Static("Folder", classes="hint", markup=False)
             yield Input(str(self.run.folder), compact=True, select_on_focus=False)
             yield Static("space marks, enter writes, esc goes back", id="said", markup=False)
@@ -81,7 +71,7 @@ class ExportScreen(ModalScreen[list[Path]]):
         failed: list[str] = []
         for form in forms:
             try:
-                written += write_run(self.run, form, Path(folder).expanduser())
+                written += export.write(self.run, form, Path(folder).expanduser())
             except CllabError as error:
                 failed.append(str(error))
             except OSError as error:
@@ -101,41 +91,3 @@ class ExportScreen(ModalScreen[list[Path]]):
         text = "\n".join(str(path) for path in written)
         self.app.notify(text, title="Exported", markup=False, timeout=8)
         self.dismiss(written)
-
-
-def write_run(run: Run, form: str, folder: Path) -> list[Path]:
-    """Write `run` into `folder` as one of `ABOUT`; returns the files.
-
-    Raises:
-        UsageError: when there is nothing to write yet, or an extra is missing.
-        OSError: when the folder cannot be written.
-    """
-    from cllab import drawing, export, outcome, report
-    from cllab.runs import write_atomically
-
-    folder.mkdir(parents=True, exist_ok=True)
-    if form == "tensorboard":
-        target = folder / f"{run.id}-tensorboard"
-        export.tensorboard(run, target)
-        return [target]
-    found = outcome.read(run)
-    if not found.matrix and form != "json":
-        raise UsageError(f"{form}: no task of this run has been evaluated yet; it is {found.status}")
-    contents: dict[str, str | bytes] = {}
-    stem = run.id
-    if form == "csv":
-        contents.update(export.csv_tables(found))
-    elif form == "npy":
-        stem = export.npy_name(found).removesuffix(".npy")
-        contents[""] = export.npy_bytes(found)
-    elif form == "json":
-        contents[""] = json.dumps(export.data(found), indent=1, ensure_ascii=False) + "\n"
-    elif form == "md":
-        contents[""] = report.run_markdown(found)
-    else:
-        contents[""] = drawing.svg(found) if form == "svg" else drawing.png(found)
-    paths = []
-    for key, content in contents.items():
-        paths.append(folder / f"{stem}{f'-{key}' if key else ''}.{form}")
-        write_atomically(paths[-1], content)
-    return paths
