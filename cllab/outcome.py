@@ -49,6 +49,7 @@ class Outcome:
     versions: Mapping[str, str] = field(default_factory=dict)
     device: str = ""
     steps: int = 0
+    gradient_steps: int = 0
 
     @property
     def n_tasks(self) -> int:
@@ -112,6 +113,7 @@ def _from_result(run: Run, result: Mapping[str, Any]) -> Outcome:
             versions=result.get("versions", {}),
             device=str(result.get("device", "")),
             steps=int(result.get("steps", 0)),
+            gradient_steps=int(result.get("gradient_steps", 0)),
         )
     except (KeyError, TypeError, ValueError, AttributeError) as error:
         raise UsageError(f"{run.result_path}: not a result ({type(error).__name__}: {error})") from None

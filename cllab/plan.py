@@ -7,7 +7,7 @@ mean and deviation of a metric over the seeds. Numbers that others published sta
 from __future__ import annotations
 
 import tomllib
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -21,7 +21,7 @@ from cllab.outcome import Outcome, Stat
 from cllab.output import markdown_table
 from cllab.presets import seeds_of, seeds_text
 
-_TOP = ("title", "note", "metric", "seeds", "references", "columns", "rows")
+_TOP = ("title", "note", "metric", "seeds", "references", "columns", "rows", "costs")
 _COLUMN = ("label", "set", "metric", "seeds")
 _ROW = ("label", "preset", "set", "published", "columns", "seeds")
 
@@ -68,6 +68,28 @@ class Cell:
 
 
 @dataclass(frozen=True)
+class Cost:
+    """Something that a run takes.
+
+    Attributes:
+        of: finds it in a run; None where it is not known.
+        varies: whether equal numbers are chance.
+    """
+
+    title: str
+    of: Callable[[Outcome], float | None]
+    text: Callable[[float], str]
+    varies: bool = False
+
+
+COSTS = {
+    "seconds": Cost("seconds a run", lambda o: o.seconds.get("total"), "{:.1f}".format, varies=True),
+    "gradient_steps": Cost("gradient steps", lambda o: o.gradient_steps or None, "{:,.0f}".format),
+    "memory": Cost("memory (MB)", lambda o: o.memory["bytes"] / 1e6 if o.memory else None, "{:.2f}".format),
+}
+
+
+@dataclass(frozen=True)
 class Plan:
     """A table to fill.
 
@@ -83,6 +105,7 @@ class Plan:
     columns: tuple[Column, ...]
     rows: tuple[Row, ...]
     name: str = ""
+    costs: tuple[str, ...] = ()
 
     def cells(self, catalog: Catalog | None = None) -> Iterator[Cell]:
         """Every experiment, row by row.
@@ -191,8 +214,12 @@ def _plan(data: Mapping[str, Any], name: str) -> Plan:
     if not references and any(row.published for row in rows):
         references = ("published",)
     seeds = _seeds(data, "") or (1, 2, 3)
+    costs = _texts(data.get("costs", []), "costs")
+    for cost in costs:
+        if cost not in COSTS:
+            raise UsageError(f"costs: no cost '{cost}'{nearest(cost, COSTS) or '; known: ' + ', '.join(COSTS)}")
     note = data.get("note", "")
-    return Plan(_text(data, "title", ""), str(note), seeds, references, tuple(columns), tuple(rows), name=name)
+    return Plan(_text(data, "title", ""), str(note), seeds, references, tuple(columns), tuple(rows), name, costs)
 
 
 class Done:
@@ -230,9 +257,10 @@ class Done:
         values = [self.metric(config, cell.column.metric) for config in cell.configs]
         return Stat.of(v for v in values if v is not None)
 
-    def seconds(self, cell: Cell) -> float | None:
-        """Mean wall seconds of a cell's runs."""
-        found = [o.seconds["total"] for c in cell.configs if (o := self.get(c)) is not None and "total" in o.seconds]
+    def mean(self, cell: Cell, value: Callable[[Outcome], float | None]) -> float | None:
+        """The mean of what `value` finds in a cell's runs."""
+        known = [o for c in cell.configs if (o := self.get(c)) is not None]
+        found = [v for o in known if (v := value(o)) is not None]
         return sum(found) / len(found) if found else None
 
 
@@ -251,25 +279,31 @@ def missing(cells: Sequence[Cell], done: Done) -> list[RunConfig]:
 
 def markdown(plan: Plan, cells: Sequence[Cell], done: Done) -> str:
     """The table, as far as its runs are there, and how it was made."""
-    head = ["", *(f"{c.label} (%)" for c in plan.columns), *(f"{r} (%)" for r in plan.references), "seconds a run"]
+    costs = ["seconds", *(c for c in plan.costs if c != "seconds")]
+    head = ["", *(f"{c.label} (%)" for c in plan.columns), *(f"{r} (%)" for r in plan.references)]
+    head += [COSTS[cost].title for cost in costs]
     by_place = {(id(cell.row), cell.column.label): cell for cell in cells}
     rows = []
     for row in plan.rows:
-        texts = []
-        # columns that show several metrics of the same runs share one number
-        seconds: dict[str, str] = {}
-        for column in plan.columns:
-            cell = by_place.get((id(row), column.label))
-            stat = done.stat(cell) if cell is not None else None
-            texts.append(_shown(cell, stat))
-            spent = done.seconds(cell) if cell is not None else None
-            key = [(c.signature, c.seed) for c in cell.configs] if cell is not None else column.label
-            seconds[str(key)] = f"{spent:.1f}" if spent is not None else "-"
+        here = [by_place.get((id(row), column.label)) for column in plan.columns]
+        texts = [_shown(cell, done.stat(cell) if cell is not None else None) for cell in here]
         published = [*row.published, *[""] * (len(plan.references) - len(row.published))]
-        rows.append([row.label, *texts, *(p or "-" for p in published), " / ".join(seconds.values())])
+        spent = [_spent(here, done, COSTS[cost]) for cost in costs]
+        rows.append([row.label, *texts, *(p or "-" for p in published), *spent])
     lines = [f"**{plan.title}**", "", markdown_table(head, rows, right=range(1, len(head))), ""]
     lines.append(" ".join(part for part in (_made(plan, cells, done), plan.note) if part))
     return "\n".join(lines) + "\n"
+
+
+def _spent(cells: Sequence[Cell | None], done: Done, cost: Cost) -> str:
+    """What a row's runs take, column by column; columns that show the same runs, or take the same, share one number."""
+    found: dict[object, str] = {}
+    for cell in cells:
+        if cell is not None:
+            mean = done.mean(cell, cost.of)
+            found[tuple((c.signature, c.seed) for c in cell.configs)] = "-" if mean is None else cost.text(mean)
+    texts = list(found.values()) if cost.varies else list(dict.fromkeys(found.values()))
+    return " / ".join(texts) or "-"
 
 
 def _shown(cell: Cell | None, stat: Stat | None) -> str:

@@ -145,6 +145,7 @@ def write_run(
             "memory": {"samples": 60, "bytes": 2640, "by_kind": {"images": 2160, "labels": 480}},
             "device": "cpu",
             "steps": 20 * len(rows),
+            "gradient_steps": 40 * len(rows),
             "versions": VERSIONS,
         }
         run.result_path.write_text(json.dumps(data), encoding="utf-8")

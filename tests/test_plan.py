@@ -97,6 +97,31 @@ def test_seconds_stand_once_for_each_configuration(path: Path, store: RunStore) 
     assert text.splitlines()[4].endswith("| 4.0 / 4.0 |")
 
 
+def test_what_a_run_takes_stands_once_where_it_is_the_same(path: Path, store: RunStore) -> None:
+    path.write_text(
+        'costs = ["gradient_steps", "memory"]\n'
+        + path.read_text()
+        .replace('metric = "intransigence"', 'metric = "average_accuracy"')
+        .replace("[[rows]]", '[[columns]]\nlabel = "fast"\nset = ["train.lr=0.5"]\n\n[[rows]]')
+    )
+    loaded = plan.load(str(path))
+    cells = list(loaded.cells())
+    for config in plan.missing(cells, Done()):
+        write_run(store, config)
+    done = Done(outcome.finished(store))
+    lines = plan.markdown(loaded, cells, done).splitlines()
+    assert lines[2].endswith("| seconds a run | gradient steps | memory (MB) |")
+    taken = outcome.read(next(iter(store))).gradient_steps
+    assert taken > 0
+    assert lines[4].endswith(f"| 4.0 / 4.0 | {taken:,} | 0.00 |")
+
+
+def test_a_cost_that_is_not_known_is_named(path: Path) -> None:
+    path.write_text('costs = ["memery"]\n' + path.read_text())
+    with pytest.raises(UsageError, match=r"costs: no cost 'memery'; did you mean 'memory'\?"):
+        plan.load(str(path))
+
+
 @pytest.mark.parametrize(
     ("change", "says"),
     [
