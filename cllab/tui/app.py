@@ -74,6 +74,12 @@ def _explain() -> Screen[Any]:
     return ExplainScreen()
 
 
+def _lessons() -> Screen[Any]:
+    from cllab.tui.screens.lessons import LessonsScreen
+
+    return LessonsScreen()
+
+
 def _palette_commands() -> type[Provider]:
     from cllab.tui.commands import LabCommands
 
@@ -102,6 +108,7 @@ class CllabApp(App[int]):
         "memory": _memory,
         "runs": _runs,
         "explain": _explain,
+        "lessons": _lessons,
     }
     HORIZONTAL_BREAKPOINTS = [(0, "-narrow"), (100, "-normal"), (150, "-wide")]
     VERTICAL_BREAKPOINTS = [(0, "-short"), (30, "-medium"), (42, "-tall")]
@@ -111,6 +118,7 @@ class CllabApp(App[int]):
         Binding("3", "mode('memory')", "Memory", id="app.memory", show=False),
         Binding("4", "mode('runs')", "Runs", id="app.runs", show=False),
         Binding("5", "mode('explain')", "Explain", id="app.explain", show=False),
+        Binding("6", "mode('lessons')", "Lessons", id="app.lessons", show=False),
         Binding("colon", "command_palette", "Commands", id="app.palette", show=False),
         Binding("question_mark,f1", "help", "Help", id="app.help", key_display="?"),
         Binding("q,ctrl+q", "quit", "Quit", id="app.quit", key_display="q"),
@@ -313,7 +321,7 @@ def run_app(*, runs: str | None = None, run: Run | None = None, mode: str = "set
     Args:
         runs: the runs folder.
         run: a run to open at once.
-        mode: "setup", "live" (needs `run`) or "replay" (needs `run`).
+        mode: "setup", "lessons", "live" (needs `run`) or "replay" (needs `run`).
     """
     from cllab.tui.screens.picture import sharp_pixels
 

@@ -10,6 +10,7 @@ from textual.command import DiscoveryHit, Hit, Hits, Provider
 
 from cllab.errors import CllabError
 from cllab.tui.index import index_of
+from cllab.tui.lesson import lessons
 from cllab.tui.pages import HEADINGS, pages
 from cllab.tui.starts import read_start, shipped_paths, starts
 
@@ -23,6 +24,7 @@ MODES = {
     "memory": "Look into the memory",
     "runs": "All runs",
     "explain": "Explain",
+    "lessons": "Lessons",
 }
 HIDDEN = ("move(", "cursor", "page(", "scroll", "copy_text", "focus", "dismiss", "home", "back", "clear", "unfocus")
 
@@ -87,6 +89,8 @@ class LabCommands(Provider):
             yield f"{verb} {entry.run.id}", about, partial(lab.open_run, entry.run)
             if entry.is_over:
                 yield f"Replay run {entry.run.id}", about, partial(lab.open_run, entry.run, replay=True)
+        for lesson in lessons():
+            yield f"Lesson {lesson.title}", " ".join(lesson.about.split()), partial(self._lesson, lesson.name)
         for page in pages(lab.catalog):
             about = f"{HEADINGS[page.kind].lower()}: {page.title}"
             yield f"Explain {page.name}", about, partial(self._explain, page.key)
@@ -97,6 +101,18 @@ class LabCommands(Provider):
             self.lab.start_run(start.draft(self.lab.catalog).configs()[0])
         except CllabError as error:
             self.lab.notify(str(error), severity="error", markup=False, timeout=8)
+
+    def _lesson(self, name: str) -> None:
+        from cllab.tui.screens.lessons import LessonsScreen
+
+        self.lab.switch_mode("lessons")
+
+        def show() -> None:
+            screen = self.lab.screen
+            if isinstance(screen, LessonsScreen):
+                screen.begin(name)
+
+        self.lab.call_after_refresh(show)
 
     def _explain(self, key: str) -> None:
         from cllab.tui.screens.explain import ExplainScreen

@@ -66,16 +66,16 @@ class FormRow(Horizontal):
             self.control.set_value(row.value)
         if old.changed != row.changed and self.is_mounted:
             self.set_class(row.changed, "-changed")
-            self.query_one(".label", Static).update(self._label())
+            self.query_one(".label", Static).update(self._label(), layout=False)
         if old.note != row.note and not self.error and self.is_mounted:
-            self.query_one(".note", Static).update(row.note)
+            self.query_one(".note", Static).update(row.note, layout=False)
 
     def show_error(self, error: str) -> None:
         """Say what is wrong with the text, or with an empty string that nothing is."""
         if error != self.error:
             self.error = error
             self.set_class(bool(error), "-invalid")
-            self.query_one(".note", Static).update(f"! {error}" if error else self.row.note)
+            self.query_one(".note", Static).update(f"! {error}" if error else self.row.note, layout=False)
 
 
 class Form(Vertical):

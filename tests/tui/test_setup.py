@@ -469,3 +469,31 @@ def test_recent_runs_open(tmp_path: Path) -> None:
         assert app.current.id == run.id
 
     tell(app, story)
+
+
+def test_moving_through_the_form_lays_nothing_out(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A layout of the whole screen costs more than all the rest of a key press."""
+    from textual.screen import Screen
+
+    app = app_of(tmp_path)
+    laid_out: list[object] = []
+    plain = Screen._refresh_layout
+
+    def counted(self: Any, *args: Any, **options: Any) -> None:
+        laid_out.append(self)
+        plain(self, *args, **options)
+
+    async def story(pilot: Any) -> None:
+        await ready(pilot)
+        setup_of(app).action_focus_form()
+        await pilot.pause(0.3)
+        monkeypatch.setattr(Screen, "_refresh_layout", counted)
+        seen = set()
+        for key in (*["down"] * 8, *["up"] * 6):
+            await press(pilot, key)
+            await pilot.pause(0.05)
+            seen.add(setup_of(app).query_one("#text").text.plain)  # type: ignore[attr-defined]
+        assert len(seen) >= 7
+        assert not laid_out
+
+    tell(app, story)

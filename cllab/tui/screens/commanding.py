@@ -21,6 +21,7 @@ class Commanding(Replayable):
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("space", "pause", "Pause/go on", id="live.pause", key_display="space"),
         Binding("n", "step", "Next task", id="live.step"),
+        Binding("t", "trace", "Trace", id="live.trace"),
         Binding("x", "stop", "Stop", id="live.stop"),
         Binding("d", "detach", "Detach", id="live.detach"),
         Binding("K", "kill", "Kill", id="live.kill"),
@@ -32,6 +33,7 @@ class Commanding(Replayable):
         super().__init__()
         self._asked: tuple[str, float] | None = None
         self._state = RunState()
+        self._traced = 0
 
     def show_state(self, state: RunState) -> None:
         """Draw the newest state."""
@@ -61,6 +63,7 @@ class Commanding(Replayable):
             self.notify(f"the run cannot be reached: {error}", severity="error", markup=False)
             return
         self._asked = (wish, time.monotonic())
+        self._traced = len(self._state.traces)
         self.show_state(self._state)
 
     def action_pause(self) -> None:
@@ -72,6 +75,10 @@ class Commanding(Replayable):
             self._ask("resume", "resuming")
         else:
             self._ask("pause", "pausing")
+
+    def action_trace(self) -> None:
+        """Train one step, show what the method published about it, and pause again."""
+        self._ask("trace 1", "tracing")
 
     def action_step(self) -> None:
         """Train to the end of the current task and pause there."""
@@ -129,6 +136,9 @@ class Commanding(Replayable):
             over
             or (wish, state.status) in (("pausing", "paused"), ("one task", "paused"), ("resuming", "training"))
             or (wish == "one task" and state.status == "training" and time.monotonic() - self._asked[1] > 2)
+            or (wish == "tracing" and state.status == "paused" and len(state.traces) > self._traced)
+            # a method that publishes nothing about this step leaves no trace of it
+            or (wish == "tracing" and time.monotonic() - self._asked[1] > 10)
         ):
             self._asked = None
 

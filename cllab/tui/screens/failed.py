@@ -2,18 +2,25 @@
 
 from __future__ import annotations
 
-from typing import ClassVar
+from pathlib import PurePath
+from typing import TYPE_CHECKING, ClassVar, cast
 
 from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
 from textual.containers import Vertical, VerticalScroll
+from textual.events import Resize
 from textual.screen import ModalScreen
 from textual.widgets import Static
 
 from cllab.runs import Run
 from cllab.state import RunState
 
+if TYPE_CHECKING:
+    from cllab.tui.app import CllabApp
+
 TAIL = 12
+WIDTH = 92
+"""Columns of the dialog where there is room."""
 
 
 class FailedScreen(ModalScreen[str]):
@@ -44,8 +51,6 @@ class FailedScreen(ModalScreen[str]):
 
     def compose(self) -> ComposeResult:
         sentence = self.state.reason or "the run ended without saying why"
-        can_resume = self.run.checkpoint_path.exists()
-        keys = ["esc close", "l full log", *(["r resume from the checkpoint"] if can_resume else []), "c copy"]
         with Vertical(classes="dialog") as box:
             box.border_title = "The run has failed" if self.state.status == "failed" else "The training process is gone"
             yield Static(
@@ -53,10 +58,21 @@ class FailedScreen(ModalScreen[str]):
             )
             with VerticalScroll(id="tail"):
                 yield Static("\n".join(self.run.log_tail(TAIL)) or "the log is empty", markup=False)
-            yield Static(f"{self.run.folder}\n" + "   ".join(keys), id="keys", markup=False)
+            yield Static(self._keys(), id="keys", markup=False)
 
     def on_mount(self) -> None:
         self.query_one("#tail", VerticalScroll).scroll_end(animate=False)
+
+    def on_resize(self, _event: Resize) -> None:
+        self.query_one("#keys", Static).update(self._keys())
+
+    def _keys(self) -> str:
+        """The run folder, its name always whole, and the keys."""
+        can_resume = self.run.checkpoint_path.exists()
+        keys = ["esc close", "l full log", *(["r resume from the checkpoint"] if can_resume else []), "c copy"]
+        room = min(WIDTH, self.app.size.width * 96 // 100) - 6
+        ellipsis = cast("CllabApp", self.app).glyphs.ellipsis
+        return shortened(str(self.run.folder), room, ellipsis) + "\n" + "   ".join(keys)
 
     def action_resume(self) -> None:
         """Go on from the checkpoint, when there is one."""
@@ -69,3 +85,11 @@ class FailedScreen(ModalScreen[str]):
         """Copy the reason and the end of the log."""
         self.app.copy_to_clipboard("\n".join([self.state.reason, str(self.run.folder), *self.run.log_tail(200)]))
         self.notify("the reason and the log were sent to the clipboard")
+
+
+def shortened(path: str, width: int, ellipsis: str) -> str:
+    """`path` in `width` characters if it can be: its beginning, an ellipsis, and its last part whole."""
+    if len(path) <= width:
+        return path
+    end = path[-len(PurePath(path).name) - 1 :]
+    return path[: max(0, width - len(end) - len(ellipsis))] + ellipsis + end

@@ -10,34 +10,31 @@ from textual import on
 from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
 from textual.containers import Container
-from textual.events import DescendantFocus, Resize, ScreenResume
+from textual.events import DescendantFocus, Key, Resize, ScreenResume
 from textual.widget import Widget
-from textual.widgets import Footer, Static
+from textual.widgets import Static
 
 from cllab.state import RunState
 from cllab.tui.feed import Feed
+from cllab.tui.panes import MAKE, Look, fill
 from cllab.tui.screens.commanding import Commanding
 from cllab.tui.view import (
     accuracy_curves,
     class_names,
-    forgetting_curves,
     n_tasks,
-    number,
     task_classes,
     task_names,
-    task_of_class,
 )
 from cllab.tui.widgets.chart import Chart
-from cllab.tui.widgets.composition import MOST_GROUPS, Composition
-from cllab.tui.widgets.heat_strip import HeatStrip
+from cllab.tui.widgets.composition import MOST_GROUPS
+from cllab.tui.widgets.key_bar import KeyBar
 from cllab.tui.widgets.line_chart import LineChart
 from cllab.tui.widgets.matrix import AccuracyMatrix
 from cllab.tui.widgets.pane_tabs import PaneTabs
-from cllab.tui.widgets.raster import DOTS
-from cllab.tui.widgets.rates import Rates
 from cllab.tui.widgets.run_header import RunHeader
 from cllab.tui.widgets.scrub_bar import ScrubBar
-from cllab.tui.widgets.thumbs import RecentThumbs, ThumbGrid
+from cllab.tui.widgets.thumbs import ThumbGrid
+from cllab.tui.widgets.trace_view import TraceView
 
 PANES = (
     ("accuracy", "accuracy"),
@@ -45,6 +42,7 @@ PANES = (
     ("matrix", "matrix"),
     ("memory", "memory"),
     ("rates", "speed"),
+    ("trace", "trace"),
     ("classes", "classes"),
     ("samples", "samples"),
 )
@@ -66,6 +64,7 @@ class LiveScreen(Commanding):
         Binding("z", "zoom", "Zoom", id="live.zoom"),
         Binding("tab", "pane(1)", "Next pane", id="live.next_pane", show=False),
         Binding("shift+tab", "pane(-1)", "Pane before", id="live.previous_pane", show=False),
+        Binding("T", "tracing", "Trace/speed pane", id="live.tracing", show=False),
         Binding("g", "group", "By class/task", id="live.group", show=False),
         Binding("m", "marker", "Marker", id="live.marker", show=False),
     ]
@@ -78,33 +77,19 @@ class LiveScreen(Commanding):
         self.by = "class"
         self._feed: Feed | None = None
         self._told = ""
-        self._keys: tuple[str, bool] = ("", False)
+        self._keys: tuple[str, bool, int] = ("", False, 0)
+        self.shows_traces = True
+        self._awaits_trace = False
 
     def compose(self) -> ComposeResult:
         yield RunHeader(id="header")
         yield PaneTabs(PANES, id="tabs")
         with Container(id="panes"):
-            yield LineChart(
-                title="accuracy per task %",
-                empty="the first points appear when the first task is evaluated",
-                id="accuracy",
-            )
-            yield LineChart(
-                title="forgetting per task, points",
-                mean="mean",
-                empty="nothing can be forgotten before the first task is learned",
-                id="forgetting",
-            )
-            yield AccuracyMatrix(id="matrix")
-            yield Composition(id="memory")
-            yield Rates(id="rates")
-            yield HeatStrip(
-                title="accuracy per class %", empty="classes are measured when the first task is learned", id="classes"
-            )
-            yield RecentThumbs(id="samples")
+            for key, _ in PANES:
+                yield MAKE[key](key)
         yield Static("", id="nothing")
         yield ScrubBar(id="scrub")
-        yield Footer(show_command_palette=False)
+        yield KeyBar()
 
     def on_mount(self) -> None:
         self._arrange()
@@ -132,9 +117,16 @@ class LiveScreen(Commanding):
             self._feed, self._asked, self._told, self.focus_task = feed, None, "", None
             self.query_one(AccuracyMatrix).cursor = None
             self._arrange()
-        keys = (state.status, feed.is_training)
+        keys = (state.status, feed.is_training, min(len(state.traces), 1))
         bindings_change, self._keys = keys != self._keys, keys
+        news = len(state.traces) - len(self._state.traces)
+        first_trace = bool(len(state.traces)) != bool(len(self._state.traces))
         self._state = state
+        if news > 0 and self._awaits_trace:
+            self._awaits_trace = False
+            self._choose("trace")
+        elif first_trace:
+            self._arrange()
         self._settle(state)
         self.query_one("#nothing").display = False
         self._show_header(feed, state)
@@ -163,22 +155,9 @@ class LiveScreen(Commanding):
         return [w for w in self.query_one("#panes").children if w.display]
 
     def _fill(self, pane: Widget, state: RunState) -> None:
-        marker = self.lab.settings.marker if self.lab.settings.marker in DOTS else "braille"
-        if pane.id == "accuracy" and isinstance(pane, LineChart):
-            pane.show(accuracy_curves(state), focus_task=self.focus_task, marker=marker)
-        elif pane.id == "forgetting" and isinstance(pane, LineChart):
-            pane.show(forgetting_curves(accuracy_curves(state)), focus_task=self.focus_task, marker=marker)
-        elif isinstance(pane, AccuracyMatrix):
-            pane.show(state, focus_task=self.focus_task)
-        elif isinstance(pane, Composition):
-            pane.show(state, by=self.by, focus_task=self.focus_task)
-        elif isinstance(pane, Rates):
-            pane.show(state)
-        elif isinstance(pane, HeatStrip):
-            values = [number(v) for v in state.per_class]
-            pane.show(class_names(state)[: len(values)], values, owners=task_of_class(state), top=1.0, percent=True)
-        elif isinstance(pane, RecentThumbs) and self.lab.feed is not None:
-            pane.show_run(self.lab.feed.run, state)
+        if self.lab.feed is not None:
+            look = Look(self.focus_task, self.lab.settings.marker, self.by)
+            fill(pane, self.lab.feed.run, state, look)
 
     # -- layout
 
@@ -196,11 +175,17 @@ class LiveScreen(Commanding):
         self.set_class(wide and not single, "-all")
         self.query_one("#header").display = self.lab.feed is not None
         self.query_one("#panes").display = self.lab.feed is not None
+        panes = self._panes()
+        if self.current not in dict(panes):
+            self.current = "accuracy"
         tabs = self.query_one(PaneTabs)
         tabs.display = single and self.lab.feed is not None
-        tabs.show(self.current)
+        tabs.show(self.current, panes)
         for key, _ in PANES:
             shown = key == self.current if single else wide or key not in ("classes", "samples")
+            if not single and key in ("rates", "trace"):
+                # one place for both: while a step is looked at, nothing runs
+                shown = (key == "trace") == (self.shows_traces and "trace" in dict(panes))
             self.query_one(f"#{key}").display = shown
         if self.lab.feed is not None:
             for pane in self._visible():
@@ -210,9 +195,13 @@ class LiveScreen(Commanding):
             target = self.query_one(f"#{self.current}")
             (target if target.display else self.query_one("#accuracy")).focus()
 
+    def _panes(self) -> list[tuple[str, str]]:
+        """The panes that have something to show now."""
+        return [(k, name) for k, name in PANES if k != "trace" or len(self._state.traces)]
+
     def action_pane(self, by: int) -> None:
         """Go to the next pane, or show it when there is room for one only."""
-        keys = [k for k, _ in PANES if self.single or self.query_one(f"#{k}").display]
+        keys = [k for k, _ in self._panes() if self.single or self.query_one(f"#{k}").display]
         here = keys.index(self.current) if self.current in keys else 0
         self._choose(keys[(here + by) % len(keys)])
 
@@ -290,6 +279,46 @@ class LiveScreen(Commanding):
         settings.save()
         for pane in self._visible():
             self._fill(pane, self._state)
+
+    # -- tracing
+
+    def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
+        """A step is traced while training is paused; the pane can be changed when there is a trace."""
+        if action == "trace":
+            if not self._no_trace():
+                return True
+            # greyed out while it trains, not there when nothing does
+            return None if self.player is None and super().check_action("pause", ()) else False
+        if action == "tracing":
+            return bool(len(self._state.traces)) and not self.single
+        return super().check_action(action, parameters)
+
+    def _no_trace(self) -> str:
+        """Why no step can be traced now; empty when one can."""
+        feed, status = self.lab.feed, self._state.status
+        if feed is None or feed.replayed or not feed.is_training:
+            return "nothing trains: a step can be traced while a run is paused"
+        if self._asked is not None and self._asked[0] == "tracing":
+            return "a step is being traced"
+        return "" if status == "paused" else "pause first (space), then t trains one step and shows what happened in it"
+
+    def on_key(self, event: Key) -> None:
+        """Say why the key does nothing."""
+        if event.key == "t" and (reason := self._no_trace()):
+            self.notify(reason, timeout=4)
+
+    def action_trace(self) -> None:
+        """Train one step, show what the method published about it, and pause again."""
+        self.shows_traces = self._awaits_trace = True
+        self.query_one(TraceView).at = None
+        super().action_trace()
+
+    def action_tracing(self) -> None:
+        """Show the traced step or loss and speed: they share a place."""
+        self.shows_traces = not self.shows_traces
+        if self.current in ("rates", "trace"):
+            self.current = "trace" if self.shows_traces else "rates"
+        self._arrange()
 
     # -- telling
 

@@ -10,7 +10,7 @@ from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
 from textual.containers import Horizontal, Vertical
 from textual.events import Resize, ScreenResume
-from textual.widgets import Footer, Static
+from textual.widgets import Static
 
 from cllab import events as ev
 from cllab.state import RunState
@@ -20,6 +20,7 @@ from cllab.tui.theme import RGB
 from cllab.tui.view import class_names, counts, memory_records, n_tasks, size, task_of_class
 from cllab.tui.widgets.composition import class_inks
 from cllab.tui.widgets.heat_strip import HeatStrip
+from cllab.tui.widgets.key_bar import KeyBar
 from cllab.tui.widgets.memory_bar import MemoryBar
 from cllab.tui.widgets.pane_tabs import PaneTabs
 from cllab.tui.widgets.pictures import Picture, heat_picture
@@ -76,7 +77,7 @@ class MemoryScreen(Replayable):
                 yield Static("", id="sentence", markup=False)
         yield Static("", id="nothing")
         yield ScrubBar(id="scrub")
-        yield Footer(show_command_palette=False)
+        yield KeyBar()
 
     def on_mount(self) -> None:
         self._arrange()

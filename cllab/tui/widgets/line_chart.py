@@ -33,7 +33,7 @@ class LineChart(Chart):
         "m changes the marker."
     )
 
-    BINDINGS: ClassVar[list[BindingType]] = [Binding("m", "screen.marker", "Marker", id="chart.marker")]
+    BINDINGS: ClassVar[list[BindingType]] = [Binding("m", "screen.marker", "Marker", id="chart.marker", show=False)]
 
     class Focused(Message):
         """The label of a task was clicked; None for the mean."""

@@ -26,6 +26,7 @@ class ModeBar(Chart, can_focus=False):
         ("memory", "Memory"),
         ("runs", "Runs"),
         ("explain", "Explain"),
+        ("lessons", "Lessons"),
     )
 
     def __init__(self, current: str) -> None:

@@ -15,7 +15,9 @@ from cllab.tui.widgets.chart import Chart, Part, clip, message
 from cllab.tui.widgets.raster import draw_lines
 
 
-def levels(values: Sequence[float], width: int, signs: str, *, low: float | None = None) -> str:
+def levels(
+    values: Sequence[float], width: int, signs: str, *, low: float | None = None, high: float | None = None
+) -> str:
     """The newest values as `width` vertical bars: means of equal parts when there are more."""
     v = np.asarray(values, float)
     if width <= 0 or not len(v):
@@ -27,7 +29,7 @@ def levels(values: Sequence[float], width: int, signs: str, *, low: float | None
     if not len(known):
         return " " * width
     bottom = float(known.min()) if low is None else low
-    span = float(known.max()) - bottom
+    span = (float(known.max()) if high is None else high) - bottom
     top = len(signs) - 1
     text = "".join(
         " " if not math.isfinite(x) else signs[round((x - bottom) / span * top) if span > 1e-12 else top // 2]

@@ -36,6 +36,7 @@ class SetupFoot(Vertical):
     def __init__(self, id: str | None = None) -> None:
         super().__init__(id=id)
         self._command = ""
+        self._said: dict[str, tuple[str, int]] = {}
 
     def compose(self) -> ComposeResult:
         yield Static("", id="data", markup=False)
@@ -59,14 +60,15 @@ class SetupFoot(Vertical):
         box = self.query_one("#estimate", Static)
         box.set_class(bool(problem), "-problem")
         sep = cast("CllabApp", self.app).glyphs.sep
-        box.update(f"! {problem}" if problem else sep.join(p for p in expectation(draft, found) if p))
+        # one row whatever it says: nothing else moves
+        self._say("#estimate", f"! {problem}" if problem else sep.join(p for p in expectation(draft, found) if p))
 
     def show_data(self, status: DataStatus, download_bytes: int) -> None:
         """Say that the data are missing, where they were looked for, and what can be done."""
         box = self.query_one("#data", Static)
         box.set_class(not status.found, "-missing")
         if not status.found:
-            box.update(missing(status, download_bytes))
+            self._say("#data", missing(status, download_bytes), rows=3)
 
     def on_resize(self, _event: Resize) -> None:
         """Cut the command anew."""
@@ -74,9 +76,8 @@ class SetupFoot(Vertical):
 
     def _show_command(self) -> None:
         """The command on two rows, with a sign where there is more; copying it always takes the whole."""
-        box = self.query_one("#command", Static)
         if not self._command:
-            box.update("save it as a preset (s) to run it without the app")
+            self._say("#command", "save it as a preset (s) to run it without the app")
             return
         line = f"$ {self._command}"
         width = max(20, self.size.width)
@@ -84,7 +85,14 @@ class SetupFoot(Vertical):
         if len(rows) > 2:
             more = f" {cast('CllabApp', self.app).glyphs.ellipsis} (y copies all)"
             line = f"{rows[0]}\n{rows[1][: width - len(more)]}{more}"
-        box.update(line)
+        self._say("#command", line, rows=min(2, len(rows)))
+
+    def _say(self, where: str, text: str, *, rows: int = 1) -> None:
+        """Write `text`, which takes so many rows; the screen is laid out anew only when that number changes."""
+        before = self._said.get(where)
+        if before != (text, rows):
+            self._said[where] = (text, rows)
+            self.query_one(where, Static).update(text, layout=before is None or before[1] != rows)
 
 
 def expectation(draft: Draft, found: Estimate) -> list[str]:
