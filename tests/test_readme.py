@@ -5,7 +5,9 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
-from cllab import catalog, presets
+import pytest
+
+from cllab import catalog, plan, presets
 from tests.readme import README, ROOT, written
 
 TEXT = README.read_text(encoding="utf-8")
@@ -46,3 +48,15 @@ def test_every_shipped_preset_can_be_read_and_every_built_in_component_is_listed
     for component in catalog.load().components:
         if component.name != "blobs":
             assert f"`{component.name}`" in TEXT, component.name
+
+
+@pytest.mark.parametrize("name", ["rm-mnist", "rm-mnist-switches", "bcl-mnist"])
+def test_a_table_has_the_rows_and_columns_of_its_plan(name: str) -> None:
+    found = re.search(rf"<!-- table {name} -->\n(.*?)\n<!-- /table {name} -->", TEXT, re.DOTALL)
+    assert found is not None
+    loaded = plan.load(name)
+    lines = [line for line in found[1].splitlines() if line.startswith("|")]
+    assert [line.split("|")[1].strip() for line in lines[2:]] == [row.label for row in loaded.rows]
+    head = [cell.strip() for cell in lines[0].split("|")[2:-1]]
+    assert head[: len(loaded.columns)] == [f"{column.label} (%)" for column in loaded.columns]
+    assert f"Made by `cllab table {name}`." in found[1]
