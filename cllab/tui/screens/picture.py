@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, ClassVar, cast
 
 from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
-from textual.containers import Vertical
+from textual.containers import Container, Vertical
 from textual.screen import ModalScreen
 from textual.widget import Widget
 from textual.widgets import Static
@@ -69,6 +69,7 @@ class PictureScreen(ModalScreen[None]):
     CSS = """
     PictureScreen .dialog { width: 90%; height: 90%; padding: 0 1; }
     PictureScreen Static { height: auto; width: 1fr; text-align: center; color: $text-muted; }
+    PictureScreen #frame { height: 1fr; align-horizontal: center; }
     PictureScreen #sharp { width: auto; height: 1fr; }
     """
     BINDINGS: ClassVar[list[BindingType]] = [
@@ -83,7 +84,8 @@ class PictureScreen(ModalScreen[None]):
         with Vertical(classes="dialog") as box:
             box.border_title = "sample"
             box.border_subtitle = f"{self.picture.shape[1]}x{self.picture.shape[0]} as stored in the run folder"
-            yield self._image()
+            with Container(id="frame"):
+                yield self._image()
             yield Static(self.caption, markup=False)
 
     def _image(self) -> Widget:
