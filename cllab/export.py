@@ -160,6 +160,7 @@ def data(outcome: Outcome) -> dict[str, Any]:
             "memory": outcome.memory,
             "device": outcome.device,
             "steps": outcome.steps,
+            "gradient_steps": outcome.gradient_steps,
             "versions": outcome.versions,
         }
     )
