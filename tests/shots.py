@@ -1,12 +1,13 @@
-"""Draws screenshots/ from recorded runs: `python tests/shots.py [RUN...]`.
+"""Draws screenshots/ from recorded runs: `python tests/shots.py [RUN]`.
 
-Without arguments two presets are trained first, quickstart and forgetting. Pictures are SVG as Textual exports it;
+Without an argument two presets are trained first, quickstart and forgetting. Pictures are SVG as Textual exports it;
 where Chromium is installed they become PNG too, which shows the thumbnails without seams.
 """
 
 from __future__ import annotations
 
 import asyncio
+import os
 import shutil
 import subprocess
 import sys
@@ -26,6 +27,8 @@ SHOTS: tuple[tuple[str, str, tuple[int, int], tuple[str, ...], str], ...] = (
     ("live-80x24", "live", (80, 24), (), "cllab-dark"),
     ("memory", "live", (120, 36), ("3",), "cllab-dark"),
     ("runs", "live", (120, 36), ("4",), "cllab-dark"),
+    ("lesson", "lessons", (120, 36), ("down", "space", "space", "z"), "cllab-dark"),
+    ("trace", "lessons", (120, 36), (*["down"] * 5, "space", "space", "space"), "cllab-dark"),
 )
 
 
@@ -34,7 +37,10 @@ async def shoot(name: str, mode: str, size: tuple[int, int], keys: Sequence[str]
     settings = Settings()
     settings.glyphs = "unicode"
     settings.theme = theme
-    app = CllabApp(runs=run.folder.parent, run=None if mode == "setup" else run, mode=mode, settings=settings)
+    app = CllabApp(runs=run.folder.parent, run=run if mode == "live" else None, mode=mode, settings=settings)
+    if mode == "lessons":
+        # its charts are there at once
+        app.animation_level = "none"
     async with app.run_test(size=size, notifications=False) as pilot:
         await pilot.pause(1.0)
         for key in keys:
@@ -84,6 +90,8 @@ def main(arguments: Sequence[str]) -> None:
     """Make every picture."""
     TARGET.mkdir(exist_ok=True)
     with tempfile.TemporaryDirectory() as folder:
+        # the runs folder that one has, so that no command line must name it
+        os.environ["CLLAB_RUNS"] = str(Path(arguments[0]).parent if arguments else folder)
         run = Run(Path(arguments[0])) if arguments else trained(RunStore(folder))
         for shot in SHOTS:
             svg = asyncio.run(shoot(*shot, run))

@@ -14,12 +14,12 @@ import os
 import signal
 import subprocess
 import sys
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from textual import on
-from textual.app import App, SystemCommand
+from textual.app import App
 from textual.binding import Binding, BindingType
 from textual.events import Resize
 from textual.screen import Screen
@@ -101,7 +101,7 @@ class CllabApp(App[int]):
     CSS_PATH = Path(__file__).with_name("app.tcss")
     ENABLE_COMMAND_PALETTE = True
     COMMAND_PALETTE_BINDING = "ctrl+p"
-    COMMANDS: ClassVar[set[Any]] = App.COMMANDS | {_palette_commands}
+    COMMANDS: ClassVar[set[Any]] = {_palette_commands}
     MODES: ClassVar[dict[str, str | Callable[[], Screen[Any]]]] = {
         "setup": _setup,
         "live": _live,
@@ -308,11 +308,6 @@ class CllabApp(App[int]):
             return shown
         plain = "".join(KEYS_IN_ASCII.get(c, c) for c in shown)
         return plain if plain.isascii() else binding.key
-
-    def get_system_commands(self, screen: Screen[Any]) -> Iterable[SystemCommand]:
-        for command in super().get_system_commands(screen):
-            if command.title not in ("Maximize", "Minimize", "Keys"):
-                yield command
 
 
 def run_app(*, runs: str | None = None, run: Run | None = None, mode: str = "setup") -> int:

@@ -72,6 +72,14 @@ class LabCommands(Provider):
             if lab.current_mode != mode and not (mode in ("live", "memory") and lab.current is None):
                 yield title, f"screen {i}", partial(lab.switch_mode, mode)
         yield "Settings", "theme, markers, pictures, refresh rate", self._settings
+        yield "Theme", "other colors", lab.action_change_theme
+        yield "Screenshot", "this screen as an SVG file", self._screenshot
+        yield "Help", "every key of this screen (key ?)", partial(lab.run_action, "help")
+        yield "Quit", "what trains goes on, unless you stop it (key q)", partial(lab.run_action, "quit")
+
+    def _screenshot(self) -> None:
+        # when the palette has gone
+        self.lab.set_timer(0.1, self.lab.deliver_screenshot)
 
     def _settings(self) -> None:
         from cllab.tui.screens.settings import SettingsScreen

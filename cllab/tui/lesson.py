@@ -111,6 +111,7 @@ class Step:
         at: the moment up to which they are drawn.
         focus: the task (1-based) in color, 0 for all.
         by: what the memory is divided by, "class" or "task".
+        look: names of a traced step's numbers and pictures that stand out, numbered ones without their number.
         holds: comparisons of what the recordings hold, true whenever the text is.
     """
 
@@ -119,6 +120,7 @@ class Step:
     at: str = "end"
     focus: int = 0
     by: str = "class"
+    look: tuple[str, ...] = ()
     ask: Ask | None = None
     holds: tuple[str, ...] = ()
 
@@ -266,6 +268,7 @@ def _read(path: Path, recordings: Mapping[str, Recording]) -> Lesson:
             choices: Sequence[Sequence[Any]] = ask["choices"]
             ask = Ask(ask["question"], ask["value"], tuple((str(t), float(a), float(b)) for t, a, b in choices))
         entry["show"] = tuple(entry["show"])
+        entry["look"] = tuple(entry.get("look", ()))
         entry["holds"] = tuple(entry.get("holds", ()))
         steps.append(Step(ask=ask, **entry))
     return Lesson(path.stem.partition("-")[2], steps=tuple(steps), recordings=recordings, **data)

@@ -31,11 +31,13 @@ class Look:
         focus_task: the task (0-based) in color, None for all.
         marker: what lines are drawn with.
         by: what the memory is divided by, "class" or "task".
+        at: names of a traced step's numbers and pictures that are talked about.
     """
 
     focus_task: int | None = None
     marker: str = "braille"
     by: str = "class"
+    at: tuple[str, ...] = ()
 
 
 def accuracy(id: str) -> LineChart:
@@ -126,7 +128,7 @@ def fill(pane: object, run: Run, state: RunState, look: Look) -> None:
         values = [number(v) for v in state.per_class]
         pane.show(class_names(state)[: len(values)], values, owners=task_of_class(state), top=1.0, percent=True)
     elif isinstance(pane, TraceView):
-        pane.show(run.folder, state.traces, class_names(state))
+        pane.show(run.folder, state.traces, class_names(state), look=look.at)
     elif isinstance(pane, MemoryPictures):
         pane.show_run(run, state, by=look.by)
     elif isinstance(pane, RecentThumbs):

@@ -20,9 +20,9 @@ EVERY = 64
 """Records between kept states."""
 LONGEST_GAP = 2.0
 """Seconds: a longer silence (a pause, a night) is played as this."""
-SPEEDS = (0.25, 0.5, 1.0, 2.0, 4.0, 8.0, 16.0, 32.0, 64.0, 128.0, 256.0, 512.0, 1024.0)
-WATCHABLE = 40.0
-"""Seconds that a whole replay should take at the first speed."""
+SPEEDS = (0.0625, 0.125, 0.25, 0.5, 1.0, 2.0, 4.0, 8.0, 16.0, 32.0, 64.0, 128.0, 256.0, 512.0, 1024.0)
+WATCHABLE = (10.0, 40.0)
+"""Seconds that a whole replay should take at the first speed, at least and at most."""
 
 
 class Timeline:
@@ -56,7 +56,8 @@ class Timeline:
         """Append records."""
         for event in events:
             t = event.t if event.t > 0 else self._last_t
-            gap = min(max(0.0, t - self._last_t), LONGEST_GAP) if self._last_t else 0.0
+            # what comes before the first task (starting, loading) shows nothing, and is passed over
+            gap = min(max(0.0, t - self._last_t), LONGEST_GAP) if self.tasks else 0.0
             self._last_t = max(t, self._last_t)
             now = self.duration + gap
             self.events.append(event)
@@ -80,6 +81,14 @@ class Timeline:
             return self._newest
         k = n // EVERY
         return fold(self._kept[k], self.events[k * EVERY : n])
+
+
+def first_speed(duration: float) -> float:
+    """As recorded where that can be watched; what is long is played faster, what is over at once slower."""
+    least, most = WATCHABLE
+    if duration < least:
+        return next((s for s in reversed(SPEEDS) if s <= 1 and duration / s >= least), SPEEDS[0])
+    return next((s for s in SPEEDS if s >= 1 and duration / s <= most), SPEEDS[-1])
 
 
 class Player(Feed):
@@ -152,7 +161,7 @@ class Player(Feed):
         while not self._closed.is_set() and tail.position != before:
             before = tail.position
             self.timeline.add(tail.read(CHUNK))
-        self._speed = next((s for s in SPEEDS if s >= 1 and self.duration / s <= WATCHABLE), SPEEDS[-1])
+        self._speed = first_speed(self.duration)
         self.loaded = True
         clock = time.monotonic()
         shown: tuple[float, bool, float] | None = None

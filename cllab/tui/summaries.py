@@ -19,6 +19,19 @@ if TYPE_CHECKING:
     from cllab.tui.app import CllabApp
 
 
+def lessons_text(app: CllabApp) -> Text:
+    """What the lessons are, and their names."""
+    from cllab.tui.lesson import lessons
+
+    colors, sep = app.palette, app.glyphs.sep
+    text = Text()
+    text.append("Lessons\n", style(colors.focus, bold=True))
+    text.append("Recorded runs and a few lines to read, step by step; offline and without training.\n")
+    text.append("Enter shows them.\n", style(colors.focus, bold=True))
+    text.append(sep.join(lesson.title for lesson in lessons()), style(colors.muted))
+    return text
+
+
 def start_text(start: Start, app: CllabApp, *, quick: bool = False) -> Text:
     """What a preset is, what it claims, and what Enter does with it."""
     colors, sep = app.palette, app.glyphs.sep
@@ -32,6 +45,8 @@ def start_text(start: Start, app: CllabApp, *, quick: bool = False) -> Text:
         return text
     config = draft.config
     text.append(f"{start.about}.\n" if start.about else "", style(colors.text))
+    # before what there may be no room for
+    text.append("Enter starts it now.\n" if quick else "Enter puts it into the form.\n", style(colors.focus, bold=True))
     parts = [
         draft.component("method").title,
         draft.component("dataset").title,
@@ -44,7 +59,6 @@ def start_text(start: Start, app: CllabApp, *, quick: bool = False) -> Text:
     text.append(sep.join(p for p in parts if p), style(colors.text))
     for claim in _claims(start):
         text.append(f"\n{claim}", style(colors.muted))
-    text.append("\nEnter starts it now." if quick else "\nEnter puts it into the form.", style(colors.focus))
     return text
 
 

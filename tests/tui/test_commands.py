@@ -40,6 +40,8 @@ def test_what_is_offered_depends_on_where_one_is(tmp_path: Path) -> None:
         await until(pilot, lambda: isinstance(app.screen, SetupScreen) and app.screen.index.entries)
         here = await offered(app)
         assert {"Run", "Save", "Copy", "Presets", "All runs", "Settings"} <= set(here)
+        # what one can do here comes before what one can do everywhere
+        assert here.index("Run") < here.index("All runs") < here.index("Quit")
         assert "Watch the run" not in here
         assert "Download" not in here
         assert any("Open run 20261120" in title for title in await offered(app, "open er-cifar"))

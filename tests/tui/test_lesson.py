@@ -6,6 +6,7 @@ import json
 import re
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from cllab import events as ev
@@ -14,6 +15,7 @@ from cllab.presets import load
 from cllab.tui.lesson import MOST_LINES, PANES, RECORDINGS, WIDTH, Lesson, lessons, read_recordings
 from cllab.tui.snapshots import load as load_snapshot
 from cllab.tui.widgets.chart import wrap
+from cllab.tui.widgets.trace_view import numbered
 
 ALL = {lesson.name: lesson for lesson in lessons()}
 MOST_BYTES = 300_000
@@ -67,6 +69,13 @@ def test_every_claim_holds_and_every_text_fits(lesson: Lesson) -> None:
         for pane in step.show:
             assert pane.partition("@")[0] in PANES
             lesson.recording(pane).position(step.at)
+        # what stands out is there
+        if step.look:
+            state = lesson.recording(step.show[0]).timeline.after(lesson.recording(step.show[0]).position(step.at))
+            trace = state.traces[-1]
+            arrays = np.load(lesson.recording(step.show[0]).run.folder / trace.file).files
+            there = {name for name, _ in numbered(list(trace.scalars))} | set(arrays)
+            assert set(step.look) <= there, (number, step.look)
         # no percentage is typed by hand: it would stay when the recording changes
         typed = re.sub(r"\{[^}]*\}", "", step.text)
         assert not re.search(r"\d+(\.\d+)?\s*%|\d+\.\d", typed), (number, typed)

@@ -157,7 +157,13 @@ def test_the_bilevel_step_is_shown_with_its_pictures() -> None:
         text = shown(app)
         for said in ("inner loss 1→4", "validation loss", "cosine", "validation batch: 6 pictures"):
             assert said in text, said
-        for _ in range(3):
+        assert "▸ inner loss" in text
+        await press(pilot, "space")
+        text = shown(app)
+        assert "▸ validation loss" in text
+        assert "▸ validation batch" in text
+        assert "▸ inner loss" not in text
+        for _ in range(2):
             await press(pilot, "space")
         assert view.index == 5
         await press(pilot, "left", "left")
@@ -173,6 +179,13 @@ def test_lessons_are_reached_from_everywhere() -> None:
     async def act(pilot: Pilot[Any]) -> None:
         await until(pilot, lambda: isinstance(app.screen, SetupScreen) and app.focused is not None)
         await press(pilot, "6")
+        await until(pilot, lambda: isinstance(app.screen, LessonsScreen))
+        await press(pilot, "1")
+        await until(pilot, lambda: isinstance(app.screen, SetupScreen))
+        # and from the list where one begins
+        await press(pilot, "home", "down")
+        await until(pilot, lambda: "Recorded runs" in shown(app), "what Enter would do")
+        await press(pilot, "enter")
         await until(pilot, lambda: isinstance(app.screen, LessonsScreen))
         await press(pilot, "1")
         await until(pilot, lambda: isinstance(app.screen, SetupScreen))

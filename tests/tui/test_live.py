@@ -224,6 +224,28 @@ def test_a_failed_run_keeps_its_charts_and_says_why(failed: Run, size: tuple[int
     tell(app, act, size)
 
 
+def test_an_empty_log_says_so(finished: Run) -> None:
+    app = make_app(finished)
+    written = finished.log_path.read_bytes() if finished.log_path.exists() else None
+
+    async def act(pilot: Pilot[Any]) -> None:
+        await until(pilot, lambda: app.feed and app.feed.state.is_over)
+        await press(pilot, "l")
+        await until(pilot, lambda: "has printed nothing" in shown(app))
+        assert shown(app).splitlines()[-1].split("  ")[:2] == [" esc Close", "c Copy"]
+        finished.log_path.write_text("a first line\n")
+        await until(pilot, lambda: "a first line" in shown(app))
+        assert "nothing" not in shown(app)
+
+    finished.log_path.unlink(missing_ok=True)
+    try:
+        tell(app, act)
+    finally:
+        finished.log_path.unlink(missing_ok=True)
+        if written is not None:
+            finished.log_path.write_bytes(written)
+
+
 def test_the_run_is_named_whatever_the_length_of_its_path() -> None:
     run = "20261120-101112-er-s1"
     assert shortened(f"/short/{run}", 70, "…") == f"/short/{run}"

@@ -189,7 +189,6 @@ def test_a_timeline_gives_the_state_of_every_moment() -> None:
 
 def test_long_silences_are_played_short() -> None:
     timeline = Timeline()
-    timeline.add(
-        [ev.Warned(message="a", t=1000.0), ev.Warned(message="b", t=1001.0), ev.Warned(message="c", t=90000.0)]
-    )
+    first = ev.TaskStarted(task=0, name="task 1", classes=[0], n_train=1, t=1000.0)
+    timeline.add([first, ev.Warned(message="b", t=1001.0), ev.Warned(message="c", t=90000.0)])
     assert timeline.times == [0.0, 1.0, 3.0]

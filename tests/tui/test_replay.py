@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import dataclasses
 from typing import Any
 
 import pytest
 from textual.pilot import Pilot
 
+from cllab import events as ev
 from cllab.runs import Run
-from cllab.tui.player import Player
+from cllab.tui.player import Player, Timeline, first_speed
 from cllab.tui.widgets.scrub_bar import ScrubBar
 from cllab.tui.widgets.thumbs import ThumbGrid
+from tests.tui.recorded import records
 from tests.tui.stories import SIZES, make_app, press, shown, tell, until
 
 
@@ -50,7 +53,7 @@ def test_playing_holding_and_scrubbing(finished: Run, size: tuple[int, int]) -> 
         await until(pilot, lambda: player.state.is_over)
         assert "✓ done" in shown(app)
         await press(pilot, "home")
-        await until(pilot, lambda: player.state.n_events <= 1)
+        await until(pilot, lambda: player.state.tasks_done == 0 and not len(player.state.steps))
         # speed
         await press(pilot, "plus", "plus", "minus")
         assert player.speed == 2.0
@@ -99,6 +102,26 @@ def test_nothing_commands_the_run(finished: Run) -> None:
 
     tell(app, act)
     assert app.return_value == 0
+
+
+@pytest.mark.parametrize(("seconds", "speed"), [
+    (0.0, 0.0625), (0.3, 0.0625), (1.3, 0.125), (6.0, 0.5), (12.0, 1.0), (40.0, 1.0), (41.0, 2.0), (3600.0, 128.0),
+])  # fmt: skip
+def test_what_is_over_at_once_is_played_slowly_and_what_is_long_fast(seconds: float, speed: float) -> None:
+    assert first_speed(seconds) == speed
+
+
+def test_nothing_is_waited_for_before_the_first_task() -> None:
+    timeline = Timeline()
+    started = [e for e in records(n_tasks=2) if isinstance(e, ev.RunStarted | ev.TaskStarted)][:2]
+    timeline.add([
+        dataclasses.replace(e, t=t)
+        for e, t in zip([ev.PhaseStarted(phase="loading"), *started], (100.0, 101.5, 103.0), strict=True)
+    ])  # fmt: skip
+    assert timeline.tasks == [0.0]
+    assert timeline.duration == 0.0
+    timeline.add([ev.TaskEnded(task=0, seconds={}, t=104.0)])
+    assert timeline.ends == [1.0]
 
 
 def test_a_speed_that_can_be_watched(hundred: Run) -> None:

@@ -217,7 +217,7 @@ def test_invalid_input_shows_the_message_and_does_not_start(key: str, typed: str
         assert any(said in n.message for n in app._notifications)
         await until(pilot, lambda: app.focused is field(app, key), "the focus on what is wrong")
         # a preset wipes it away
-        await press(pilot, "escape", "down", "enter")
+        await press(pilot, "escape", "down", "down", "enter")
         await until(pilot, lambda: setup_of(app).draft.values["method.name"] == "finetune" and not setup_of(app).errors)
         assert typed not in field(app, key).value
         assert not (tmp_path / "runs").exists()

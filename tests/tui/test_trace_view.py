@@ -15,6 +15,7 @@ from cllab import events as ev
 from cllab.runs import Run, RunLock
 from cllab.state import Series
 from cllab.tui.screens.live import LiveScreen
+from cllab.tui.theme import style
 from cllab.tui.widgets.trace_view import TraceView, as_pictures, numbered
 from tests.tui.conftest import live_run
 from tests.tui.recorded import make_run, picture, records
@@ -66,6 +67,38 @@ def test_the_pane_as_text(tmp_path: Path) -> None:
     golden("trace", "\n".join(pictures))
     assert view.border_subtitle == "3 of 3"
     assert view.border_title == "traced step 12"
+
+
+def test_what_is_looked_at_has_a_sign_and_room_and_the_rest_steps_back(tmp_path: Path) -> None:
+    view = TraceView()
+    steps = Series([traced(10), with_arrays(tmp_path, 12)])
+    names = [f"class {i}" for i in range(6)]
+    view.show(tmp_path, steps, names, look=("inner loss", "gradient"))
+    said = text(view, 66, 30).splitlines()
+    signed = [line for line in said if "▸ " in line]
+    assert len(signed) == 2
+    assert "inner loss" in signed[0]
+    assert "gradient: 8x12" in signed[1]
+    colors = view.palette
+    rows = {row[1][0].strip(): row for row in view.draw(66, 30) if len(row) > 2}
+    looked, other = rows["inner loss 1→4"], rows["cosine"]
+    assert looked[1][1] == style(colors.text, bold=True)
+    assert other[1][1] == style(colors.dim(colors.muted))
+    # where there is no room for all, there is for it; otherwise everything has its usual place
+    plain = TraceView()
+    plain.show(tmp_path, steps, names)
+    with_it = [["gradient: 8x12" in text(v, 66, h) for h in range(6, 30)] for v in (plain, view)]
+    assert all(b >= a for a, b in zip(*with_it, strict=True))
+    assert sum(with_it[1]) > sum(with_it[0])
+    assert "▸" not in text(plain, 66, 30)
+    view.show(tmp_path, steps, names)
+    assert text(view, 66, 30) == text(plain, 66, 30)
+    # a number that would be among "and 3 more"
+    many = TraceView()
+    many.show(tmp_path, Series([traced(1, **{f"term {c}": 1.0 for c in "abcdefgh"})]), look=("term h",))
+    said_small = text(many, 50, 5)
+    assert "▸ term h" in said_small
+    assert "more" in said_small
 
 
 def test_left_and_right_go_through_the_steps_and_the_newest_follows(tmp_path: Path) -> None:

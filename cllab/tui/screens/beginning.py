@@ -112,7 +112,7 @@ class Beginning(DataOffer):
 
     def _look(self, start_list: StartList, what: str = "") -> None:
         """Say what Enter would do."""
-        from cllab.tui.summaries import entry_text, start_text
+        from cllab.tui.summaries import entry_text, lessons_text, start_text
 
         if not what and start_list.highlighted is not None:
             what = start_list.get_option_at_index(start_list.highlighted).id or ""
@@ -124,6 +124,8 @@ class Beginning(DataOffer):
         elif kind in ("quick", "preset"):
             start = self._start(name)
             text = start_text(start, self.lab, quick=kind == "quick") if start is not None else None
+        elif kind == "lessons":
+            text = lessons_text(self.lab)
         self.row = None
         if text is not None:
             self.query_one(Explanation).show(text)
@@ -138,6 +140,8 @@ class Beginning(DataOffer):
         kind, _, name = message.what.partition(":")
         if kind == "more":
             self.action_presets()
+        elif kind == "lessons":
+            self.lab.switch_mode("lessons")
         elif kind == "run":
             entry = self.index.get(name)
             if entry is not None:

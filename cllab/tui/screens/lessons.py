@@ -212,7 +212,7 @@ class LessonsScreen(Screen[Any]):
         if lesson is None or step is None or not self._to:
             return
         several = len(lesson.runs_of(step)) > 1
-        look = Look(self.focus_task, "quadrant" if self.lecture else self.lab.settings.marker, step.by)
+        look = Look(self.focus_task, "quadrant" if self.lecture else self.lab.settings.marker, step.by, step.look)
         with self.app.batch_update():
             for pane in step.show:
                 widget = self.query_one(LessonGrid).pane(lesson, pane)

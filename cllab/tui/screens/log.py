@@ -8,9 +8,10 @@ from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
 from textual.containers import Vertical
 from textual.screen import ModalScreen
-from textual.widgets import Footer, RichLog
+from textual.widgets import RichLog
 
 from cllab.runs import Run
+from cllab.tui.widgets.key_bar import KeyBar
 
 LINES = 2000
 
@@ -30,14 +31,14 @@ class LogScreen(ModalScreen[None]):
     def __init__(self, run: Run) -> None:
         super().__init__()
         self.run = run
-        self._shown: list[str] = []
+        self._shown: list[str] | None = None
 
     def compose(self) -> ComposeResult:
         with Vertical(classes="dialog") as box:
             box.border_title = "log"
             box.border_subtitle = str(self.run.log_path)
             yield RichLog(max_lines=LINES, wrap=True, markup=False, highlight=False)
-        yield Footer(show_command_palette=False)
+        yield KeyBar()
 
     def on_mount(self) -> None:
         self._read()
@@ -61,8 +62,9 @@ class LogScreen(ModalScreen[None]):
 
     def action_copy(self) -> None:
         """Copy the end of the log."""
-        self.app.copy_to_clipboard("\n".join(self._shown[-200:]))
+        lines = (self._shown or [])[-200:]
+        self.app.copy_to_clipboard("\n".join(lines))
         self.notify(
-            f"the last {min(200, len(self._shown))} lines were sent to the clipboard; the file is {self.run.log_path}",
+            f"the last {len(lines)} lines were sent to the clipboard; the file is {self.run.log_path}",
             markup=False,
         )

@@ -11,6 +11,7 @@ from textual import on
 from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
 from textual.containers import Vertical
+from textual.events import Resize
 from textual.screen import ModalScreen
 from textual.widgets import Input, OptionList, Static
 from textual.widgets.option_list import Option
@@ -47,7 +48,7 @@ class PickScreen(ModalScreen[Any]):
     """
 
     CSS = """
-    PickScreen OptionList { height: auto; max-height: 24; background: $surface; border: none; padding: 0; }
+    PickScreen OptionList { height: auto; background: $surface; border: none; padding: 0; }
     PickScreen #about { color: $text-muted; height: auto; max-height: 4; margin-top: 1; }
     PickScreen Input { margin-bottom: 1; }
     PickScreen .dialog { padding: 0 1; }
@@ -75,6 +76,10 @@ class PickScreen(ModalScreen[Any]):
         self._fill("")
         if len(self.picks) < SEARCH_FROM:
             self.query_one(OptionList).focus()
+
+    def on_resize(self, _event: Resize) -> None:
+        """The list leaves room for the words under it."""
+        self.query_one(OptionList).styles.max_height = max(4, min(24, self.size.height - 11))
 
     def _fill(self, needle: str) -> None:
         words = needle.casefold().split()

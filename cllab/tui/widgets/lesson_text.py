@@ -46,16 +46,15 @@ class LessonText(Chart, can_focus=False):
             return []
         rows: list[list[Part]] = []
         ask = step.ask
-        if not self.brief and (ask is None or not self.open):
-            rows += [[(line, style(colors.text))] for line in wrap(lesson.text(step), width)]
         if ask is not None:
-            if rows and len(rows) + self._lines(ask, width) < height:
-                rows.append([])
+            # it stays where it was asked
             rows += self._question(lesson, ask, width)
+        if not self.brief and (ask is None or not self.open):
+            said: list[list[Part]] = [[(line, style(colors.text))] for line in wrap(lesson.text(step), width)]
+            if rows and len(rows) + len(said) < height:
+                rows.append([])
+            rows += said
         return rows[:height]
-
-    def _lines(self, ask: Ask, width: int) -> int:
-        return len(wrap(ask.question, width)) + len(ask.choices)
 
     def _question(self, lesson: Lesson, ask: Ask, width: int) -> list[list[Part]]:
         """The question with its keys; once it is answered, which choice is true."""

@@ -20,7 +20,9 @@ class Marks(OptionList):
     """
 
     BINDINGS: ClassVar[list[BindingType]] = [Binding("space", "mark", "Mark")]
-    DEFAULT_CSS = "Marks { height: auto; background: $surface; border: none; padding: 0; }"
+    DEFAULT_CSS = """
+    Marks, Marks:focus { height: auto; background: $surface; border: none; padding: 0; }
+    """
 
     def __init__(self, lines: Iterable[tuple[str, str]], marked: Iterable[str] = ()) -> None:
         self._texts = dict(lines)

@@ -26,9 +26,9 @@ MOST_RECENT = 12
 
 
 class StartList(OptionList):
-    """Presets and recent runs under headings; what is chosen is named `preset:NAME`, `run:ID` or `more`."""
+    """Presets and recent runs; what is chosen is `quick:NAME`, `lessons`, `preset:NAME`, `run:ID` or `more`."""
 
-    HELP = "Enter on Quick look starts at once; on a preset fills the form; on a run opens it."
+    HELP = "Enter on Quick look starts at once; on Lessons shows them; on a preset fills the form; on a run opens it."
     BINDINGS: ClassVar[list[BindingType]] = [Binding("right", "screen.focus_form", "Form", show=False)]
     DEFAULT_CSS = """
     StartList {
@@ -67,6 +67,7 @@ class StartList(OptionList):
         lines: list[tuple[str | None, Text]] = []
         if quick is not None:
             lines.append((f"quick:{quick.name}", Text.assemble((f"{glyphs.right} Quick look", "bold"))))
+        lines.append(("lessons", Text("  Lessons (6)")))
         lines += [(f"preset:{start.name}", Text(f"  {start.label}")) for start in presets]
         if n_more:
             lines.append(("more", Text(f"  all {n_more} presets (p)")))

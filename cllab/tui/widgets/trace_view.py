@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
+from rich.style import Style
 from textual.binding import Binding, BindingType
 from textual.message import Message
 
@@ -81,16 +82,24 @@ class TraceView(Chart):
         self._kinds: Mapping[str, str] = {}
         self._missing = False
         self.names: Sequence[str] = ()
+        self.look: tuple[str, ...] = ()
 
-    def show(self, folder: Path, traces: Series[Traced], names: Sequence[str] = ()) -> None:
+    def show(
+        self, folder: Path, traces: Series[Traced], names: Sequence[str] = (), *, look: tuple[str, ...] = ()
+    ) -> None:
         """Draw the traced steps of the run in `folder`: the newest one, unless another was gone to.
 
         Args:
             folder: the run folder, where the arrays are.
             traces: every traced step.
             names: of the classes, for the labels of pictures.
+            look: names of numbers and arrays to look at, numbered ones without their number: they get a sign, and the
+                others step back.
         """
         self.names = names
+        if look != self.look:
+            self.look = look
+            self.invalidate()
         if folder != self._folder:
             self._folder, self.at = folder, None
         self.traces = traces
@@ -151,28 +160,23 @@ class TraceView(Chart):
 
     def _scalar_rows(self, record: Traced, width: int, most: int) -> list[list[Part]]:
         """A row per scalar (or per numbered group), in two columns where one has no room."""
+        if most < 1:
+            return []
         groups = numbered(list(record.scalars))
         columns = 2 if len(groups) > most and width >= 64 else 1
-        wide = (width - 2 * (columns - 1)) // columns
-        texts = [self._value(record, members) for _, members in groups]
-        value_width = max([7, *map(len, texts)])
-        names = [
-            name if len(members) == 1 else f"{name} 1{self.glyphs.arrow}{len(members)}" for name, members in groups
-        ]
-        if max([0, *map(len, names)]) > wide - value_width - 12:
-            # of "iteration 2: inner loss", the number tells what the words do not
-            names = [re.sub(r"^[^:]* (\d+): ", r"\1: ", name) for name in names]
-        name_width = max(4, min(max([0, *map(len, names)]), wide - value_width - (12 if columns == 1 else 1)))
-        cells = [
-            self._scalar(record, clip(name, name_width, self.glyphs), members, text.rjust(value_width), wide)
-            for name, (_, members), text in zip(names, groups, texts, strict=True)
-        ]
-        each = -(-len(cells) // columns)
-        if each > most:
-            hidden = len(cells) - (most * columns - 1)
-            cells = [*cells[: most * columns - 1], [(clip(f"and {hidden} more", wide, self.glyphs), style())]]
-            each = most
-        blank: list[Part] = [(" " * wide, style())]
+        if len(groups) > most * columns:
+            # what is talked about is not among those that are left out
+            groups.sort(key=lambda g: bool(self.look) and not self._is_looked_at(g[0]))
+        gutter = len(self._gutter(""))
+        wide = (width - 2 * (columns - 1)) // columns - gutter
+        each = min(most, -(-len(groups) // columns))
+        cells: list[list[Part]] = []
+        for c in range(columns):
+            cells += self._column(record, groups[c * each : (c + 1) * each], wide, alone=columns == 1)
+        if len(groups) > each * columns:
+            hidden = len(groups) - (each * columns - 1)
+            cells[-1] = [(clip(f"and {hidden} more", wide + gutter, self.glyphs), style())]
+        blank: list[Part] = [(" " * (wide + gutter), style())]
         rows = []
         for y in range(each):
             row: list[Part] = []
@@ -181,6 +185,58 @@ class TraceView(Chart):
                 row += [*(cells[at] if at < len(cells) else blank), *([("  ", style())] if c < columns - 1 else [])]
             rows.append(row)
         return rows
+
+    def _column(
+        self, record: Traced, groups: Sequence[tuple[str, list[str]]], wide: int, *, alone: bool
+    ) -> list[list[Part]]:
+        """A cell of `wide` columns (and the sign before it) per group, names and numbers under each other."""
+        texts = [self._value(record, members) for _, members in groups]
+        value_width = max([7, *map(len, texts)])
+        names = [
+            name if len(members) == 1 else f"{name} 1{self.glyphs.arrow}{len(members)}" for name, members in groups
+        ]
+        if max([0, *map(len, names)]) > wide - value_width - 12:
+            # of "iteration 2: inner loss", the number tells what the words do not
+            names = [re.sub(r"^[^:]* (\d+): ", r"\1: ", name) for name in names]
+        name_width = max(4, min(max([0, *map(len, names)]), wide - value_width - (12 if alone else 1)))
+        return [
+            self._stand_out(
+                stem, self._scalar(record, clip(name, name_width, self.glyphs), members, text.rjust(value_width), wide)
+            )
+            for name, (stem, members), text in zip(names, groups, texts, strict=True)
+        ]
+
+    # -- what is looked at
+
+    def _is_looked_at(self, name: str) -> bool:
+        """Whether a number or an array is talked about, by its name or by its name without a number."""
+        return name in self.look or name.rstrip("0123456789").rstrip() in self.look
+
+    def _gutter(self, name: str) -> str:
+        """The sign before a name, as wide for all; none where nothing is looked at more than the rest."""
+        if not self.look:
+            return ""
+        return f"{self.glyphs.right} " if self._is_looked_at(name) else "  "
+
+    def _stand_out(self, name: str, row: list[Part], *, first: bool = True) -> list[Part]:
+        """A row with the sign of what is looked at (`first`: of several rows only that one), or stepped back."""
+        if not self.look:
+            return row
+        colors = self.palette
+        if self._is_looked_at(name):
+            sign = self._gutter(name) if first else "  "
+            if row and row[0][1] == style(colors.muted):
+                row = [(row[0][0], style(colors.text, bold=True)), *row[1:]]
+            return [(sign, style(colors.focus, bold=True)), *row]
+        return [("  ", style()), *((text, self._dimmed(ink)) for text, ink in row)]
+
+    def _dimmed(self, ink: Style) -> Style:
+        colors = self.palette
+        parts = [c.get_truecolor() if c is not None else None for c in (ink.color, ink.bgcolor)]
+        front, back = (colors.dim((c.red, c.green, c.blue)) if c is not None else None for c in parts)
+        return style(front, back)
+
+    # -- numbers
 
     def _value(self, record: Traced, members: list[str]) -> str:
         """The number, or the first and the last of numbered ones."""
@@ -230,14 +286,18 @@ class TraceView(Chart):
         names.sort(key=lambda n: (n not in single, ranks.get(self._kinds.get(n, ""), 3)))
         # sharp pictures while several of their blocks fit
         n_pictures = max([0, *(len(v) for n, v in self._arrays.items() if self._kinds.get(n) == "pictures")])
-        roomy = most >= PIXELS + 4 and min(n_pictures, 12) * (PIXELS + 1) <= width + 1
+        inside = width - len(self._gutter(""))
+        roomy = most >= PIXELS + 4 and min(n_pictures, 12) * (PIXELS + 1) <= inside + 1
         side = PIXELS if roomy else PIXELS // 2
-        rows: list[list[Part]] = []
-        for name in names:
-            block = self._array(name, self._arrays[name], width, most - len(rows), side)
-            if len(rows) + len(block) <= most:
-                rows += block
-        return rows
+        # what is talked about has room first, and everything its usual place
+        blocks: dict[str, list[list[Part]]] = {}
+        left = most
+        for name in sorted(names, key=lambda n: bool(self.look) and not self._is_looked_at(n)):
+            block = self._array(name, self._arrays[name], inside, left, side)
+            if len(block) <= left:
+                blocks[name] = block
+                left -= len(block)
+        return [self._stand_out(n, row, first=not y) for n in names if n in blocks for y, row in enumerate(blocks[n])]
 
     def _is_labels(self, name: str) -> bool:
         """Whether an array only says what is in the pictures of another."""
