@@ -69,6 +69,7 @@ class RunState:
         steps: StepEnded records (losses, rate, memory of the device over time).
         evaluations: every Evaluated record, of all moments.
         memory: every MemoryUpdated record.
+        breaks: (from, to) of the pauses and of the time between two processes, on the records' clock.
         first_t, last_t: clock of the first and the newest record.
     """
 
@@ -93,6 +94,7 @@ class RunState:
     metrics: dict[str, float | None] = field(default_factory=dict)
     seconds: dict[str, float] = field(default_factory=dict)
     checkpoint_task: int = -1
+    breaks: tuple[tuple[float, float], ...] = ()
     first_t: float = 0.0
     last_t: float = 0.0
     n_events: int = 0
@@ -162,7 +164,8 @@ class RunState:
         return replace(self, status="paused")
 
     def _resumed(self, e: ev.Resumed) -> RunState:
-        return replace(self, status="training", reason="")
+        # the record before is that of the pause, or the last that the former process has left
+        return replace(self, status="training", reason="", breaks=(*self.breaks, (self.last_t, e.t)))
 
     def _traced(self, e: ev.Traced) -> RunState:
         return replace(self, traces=self.traces.append(e))

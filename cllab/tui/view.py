@@ -5,7 +5,6 @@ Also that of a log which was torn or edited by hand.
 
 from __future__ import annotations
 
-import itertools
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -209,8 +208,9 @@ def seconds_left(state: RunState, window: int = 300) -> float | None:
     planned = sum(s for s in state.started.steps if isinstance(s, (int, float)))
     records = state.steps[-window:]
     steps = records[-1].step - records[0].step
-    # evaluations count, hours of pause do not
-    spent = sum(min(max(b.t - a.t, 0.0), 30.0) for a, b in itertools.pairwise(records))
+    begin, end = records[0].t, records[-1].t
+    # evaluations count, pauses do not
+    spent = end - begin - sum(max(0.0, min(b, end) - max(a, begin)) for a, b in state.breaks)
     if steps <= 0 or spent <= 0 or planned <= 0:
         return None
     return max(0.0, (planned - records[-1].step) * spent / steps)

@@ -269,7 +269,9 @@ def test_time_left_leaves_pauses_out() -> None:
 
     state = fold(state, [step(1, 100.0), step(51, 120.0)])
     assert seconds_left(state) == pytest.approx(149 * 20 / 50)
-    # an hour of pause counts as half a minute
-    state = fold(state, [step(101, 3720.0)])
-    assert seconds_left(state) == pytest.approx(99 * 50 / 100)
+    # an hour of pause, and then half a minute of a process that died and was resumed
+    state = fold(state, [ev.Paused(t=125.0, task=0, step=60), ev.Resumed(t=3725.0, task=0, step=60), step(101, 3745.0)])
+    assert seconds_left(state) == pytest.approx(99 * 45 / 100)
+    state = fold(state, [ev.Resumed(t=3775.0, task=0, step=101, from_checkpoint=True), step(151, 3795.0)])
+    assert seconds_left(state) == pytest.approx(49 * 65 / 150)
     assert seconds_left(RunState()) is None
