@@ -24,6 +24,8 @@ TASKS = 3
 SEEDS_APART = 1_000_000
 """Added to the seeds of the trials where a seed decides how tasks look, so that no run meets a trial's tasks."""
 MOST_TRIALS = 1000
+ALWAYS = frozenset({"task_accuracy", "last_accuracy", "average_accuracy", "learning_accuracy"})
+"""Metrics that every finished run has."""
 _SECOND = ("beta", "margin", "strength")
 """A method's setting that its default grid varies beside the learning rate: the first of these that it has."""
 
@@ -212,6 +214,21 @@ def seeded(trial: RunConfig, seeds: Sequence[int]) -> list[RunConfig]:
     return [dataclasses.replace(trial, seed=SEEDS_APART + seed) for seed in seeds]
 
 
+def check_metric(name: str, metric: str, found: Sequence[Mapping[str, float | None]]) -> None:
+    """Refuse a metric that runs of a preset do not give.
+
+    Args:
+        name: of the preset.
+        metric: what is to be best.
+        found: the metrics of finished runs.
+
+    Raises:
+        UsageError: when one of them lacks it.
+    """
+    if any(metrics.get(metric) is None for metrics in found):
+        raise UsageError(f"a run of '{name}' gives no {metric}; choose another metric")
+
+
 def tune(
     config: RunConfig,
     grid: Grid,
@@ -248,10 +265,8 @@ def tune(
             if result is None:
                 values = []
                 break
-            value = result["metrics"].get(metric)
-            if value is None:
-                raise UsageError(f"a run of '{config.name}' gives no {metric}; choose another metric")
-            values.append(float(value))
+            check_metric(config.name, metric, [result["metrics"]])
+            values.append(float(result["metrics"][metric]))
             seconds += float(result["seconds"]["total"])
         done.append(Trial(assignments, tuple(values), seconds))
         if note is not None:

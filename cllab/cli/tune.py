@@ -82,7 +82,14 @@ def tune(
                 state = "missing" if done.get(run) is None else "done"
                 print(f"{' '.join(assignments)}  seed {run.seed}  {run.signature}  {state}")
         return
-    code = run_missing(missing, store, done, quiet=quiet, jobs=jobs)
+    code = EXIT_DONE
+    if metric not in tuning.ALWAYS and len(missing) == len(wanted):
+        # whether runs of this kind give the metric is known after one of them
+        code, missing = run_missing(missing[:1], store, done, quiet=quiet), missing[1:]
+    if code == EXIT_DONE:
+        tuning.check_metric(config.name, metric, [o.metrics for run in wanted if (o := done.get(run)) is not None])
+    if code in (EXIT_DONE, EXIT_FAILED):
+        code = run_missing(missing, store, done, quiet=quiet, jobs=jobs) or code
     if code not in (EXIT_DONE, EXIT_FAILED):
         if not quiet:
             there = sum(done.get(run) is not None for run in wanted)

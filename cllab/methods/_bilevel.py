@@ -143,7 +143,8 @@ def remember_targets(learner: Learner, config: Distilling) -> None:
     rows = memory.rows(-1)
     raw, labels = memory.take(rows)
     was = learner.model.training
-    learner.model.train(config.teacher == "train")
+    # a batch of one has no statistics
+    learner.model.train(config.teacher == "train" and len(rows) > 1)
     scores = learner.model(learner.normalize(raw))
     learner.model.train(was)
     # outputs that the new task has just brought know nothing of these samples

@@ -15,6 +15,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from cllab.errors import TrainingError
 from cllab.methods import _replay as rp
 from cllab.methods._heads import cross_entropy
 from cllab.methods._qp import Array, dual
@@ -72,8 +73,13 @@ class GEM(Method):
         # the one thing the host must know: whether to project, and how; t + 1 rows of t numbers
         products = torch.cat([(past @ own).unsqueeze(0), past @ past.T]).double().cpu().numpy()
         toward, gram = products[0], products[1:]
+        if not np.isfinite(products).all():
+            task, number = self.learner.task + 1, self.learner.step + 1
+            raise TrainingError(
+                f"a gradient on the memory is not finite at task {task}, step {number}; a smaller train.lr may help"
+            )
         v, step = np.zeros(len(gram)), own
-        if (toward < 0).any() and np.isfinite(products).all():
+        if (toward < 0).any():
             v = dual(gram, toward, self.config.margin, self.config.ridge)
             step = own + torch.from_numpy(v).to(own) @ past
         if self.learner.tracing:

@@ -148,6 +148,16 @@ def test_an_interrupted_tune_goes_on(
     assert sum(run.status().state == "done" for run in store) == 2
 
 
+def test_a_metric_that_the_runs_do_not_give_ends_it_after_one(
+    cllab: Cllab, preset: str, tmp_path: Path, store: RunStore
+) -> None:
+    ended = cllab("tune", preset, "--grid", "train.lr=0.01,0.05,0.1", "--metric", "stream_area")
+    assert ended.code == 2
+    assert "a run of 'toy' gives no stream_area; choose another metric" in ended.err
+    assert len(list(store)) == 1
+    assert not (tmp_path / "toy-tuned.toml").exists()
+
+
 @pytest.mark.parametrize(
     ("arguments", "says"),
     [

@@ -9,10 +9,11 @@ import pytest
 import torch
 from scipy.optimize import minimize, nnls
 
+from cllab.errors import TrainingError
 from cllab.methods import agem, gem
 from cllab.methods._qp import dual, nonnegative
 from cllab.methods.gem import GEM
-from tests.engine.sessions import begun
+from tests.engine.sessions import begun, walked
 
 
 def problem(n: int, p: int, seed: int) -> tuple[np.ndarray[Any, Any], np.ndarray[Any, Any]]:
@@ -142,3 +143,10 @@ def test_agem_takes_away_what_points_against_the_memory() -> None:
     session.method.after_backward(batch)
     # the whole memory is the reference, and the gradient was its exact opposite
     assert torch.cat([g.flatten() for g in gradients(session)]).abs().max() < 1e-5
+
+
+def test_a_gradient_of_the_memory_that_is_not_finite_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    first = GEM._past_gradients
+    monkeypatch.setattr(GEM, "_past_gradients", lambda self, params: first(self, params) * float("inf"))
+    with pytest.raises(TrainingError, match=r"gradient on the memory is not finite at task 2, step \d+; a smaller"):
+        walked("gem", memory={"name": "ring", "capacity": 50})
