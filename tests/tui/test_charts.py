@@ -6,6 +6,8 @@ import math
 
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from cllab import events as ev
 from cllab.state import RunState
@@ -16,7 +18,7 @@ from cllab.tui.view import Curves, accuracy_curves, clock, forgetting_curves, ma
 from cllab.tui.widgets.chart import Chart
 from cllab.tui.widgets.composition import Composition, split_bar
 from cllab.tui.widgets.heat_strip import HeatStrip
-from cllab.tui.widgets.line_chart import LineChart
+from cllab.tui.widgets.line_chart import FARTHEST, LineChart, spread
 from cllab.tui.widgets.matrix import AccuracyMatrix
 from cllab.tui.widgets.memory_bar import MemoryBar
 from cllab.tui.widgets.pictures import half_cells, resize
@@ -256,6 +258,28 @@ def test_numbers_for_people() -> None:
     ]
     assert [size(v) for v in (12, 614_000, 1.4e9, math.nan)] == ["12 B", "614 kB", "1.4 GB", "?"]
     assert [clock(v) for v in (7, 754, 3723, None)] == ["0:07", "12:34", "1:02:03", "?"]
+
+
+def test_labels_that_crowd_move_apart_or_make_way() -> None:
+    assert spread({}, 5) == {}
+    # three lines end in the first row: in the order of their values, below one another
+    assert spread({0: (0, -0.9), 1: (0, -1.0), 2: (0, -0.95)}, 10) == {1: 0, 2: 1, 0: 2}
+    # at the bottom they move up
+    assert spread({0: (9, -0.1), 1: (9, -0.2)}, 10) == {1: 8, 0: 9}
+    # ten in one row: as many as stay near, the important ones; a label far from the crowd stays
+    found = spread({**{k: (0, -1 + k / 100) for k in range(10)}, 10: (8, 0.0)}, 10)
+    assert found == {0: 0, 1: 1, 2: 2, 3: 3, 10: 8}
+    assert len(spread({k: (k % 3, 0.0) for k in range(40)}, 6)) <= 6
+
+
+@given(st.lists(st.tuples(st.integers(0, 11), st.floats(-1, 0)), max_size=30))
+def test_every_label_is_near_its_line_and_alone_in_its_row(wishes: list[tuple[int, float]]) -> None:
+    found = spread(dict(enumerate(wishes)), 12)
+    assert len(set(found.values())) == len(found)
+    assert all(0 <= row < 12 and abs(row - wishes[k][0]) <= FARTHEST for k, row in found.items())
+    assert not wishes or 0 in found, "the most important one is always there"
+    shown = sorted(found, key=found.__getitem__)
+    assert shown == sorted(found, key=lambda k: (wishes[k], found[k]))
 
 
 def test_time_left_leaves_pauses_out() -> None:

@@ -17,6 +17,8 @@ MOST_LINES = 24
 """More lines than this say nothing; evenly chosen ones are drawn and the pane says so."""
 GUTTER = 9
 """Cells for labels at the right: sign, name and value."""
+FARTHEST = 3
+"""Rows between the end of a line and its label."""
 SIGNS = "123456789abcdefghijklmnopqrstuvwxyz"
 
 
@@ -129,25 +131,28 @@ class LineChart(Chart):
         return f"{ticks.get(y, ''):>3}" + (self.glyphs.tee if y in ticks else self.glyphs.vline)
 
     def _labels(self, tasks: list[int], inks: list[RGB], ends: np.ndarray, h: int) -> dict[int, Part]:
-        """Name and newest value beside the end of each line; where two fall into one row, the later makes way."""
+        """Name and newest value beside the end of each line, in the order of the lines.
+
+        Where they crowd, the task that is looked at, the mean and the newest tasks stay.
+        """
         assert self.curves is not None
-        taken: dict[int, Part] = {}
+        shown: dict[int, Part] = {}
         self._label_rows = {}
         order = sorted(range(len(tasks)), key=lambda k: (tasks[k] != self.focus_task, tasks[k] != -1, -tasks[k]))
-        for k in order:
-            if ends[k] < 0:
-                continue
+        known = [k for k in order if ends[k] >= 0]
+        values = {k: self._newest(tasks[k]) for k in known}
+        rows = spread({k: (int(ends[k]), -values[k]) for k in known}, h)
+        for k, row in rows.items():
             task = tasks[k]
-            column = self.curves.mean if task < 0 else self.curves.y[:, task]
-            value = column[np.isfinite(column)][-1]
-            near = sorted(range(h), key=lambda y: abs(y - int(ends[k])))[:3]
-            row = next((y for y in near if y not in taken), None)
-            if row is None:
-                continue
             name = self.mean_name if task < 0 else f"T{task + 1}"
-            taken[row] = (f" {name:<4}{100 * value:4.0f}", style(inks[k], bold=task in (-1, self.focus_task)))
+            shown[row] = (f" {name:<4}{100 * values[k]:4.0f}", style(inks[k], bold=task in (-1, self.focus_task)))
             self._label_rows[row] = task
-        return taken
+        return shown
+
+    def _newest(self, task: int) -> float:
+        assert self.curves is not None
+        column = self.curves.mean if task < 0 else self.curves.y[:, task]
+        return float(column[np.isfinite(column)][-1])
 
     def _axis(self, curves: Curves, n: int, axis: int, w: int) -> list[Part]:
         """Task names under the middle of their spans, as many as fit."""
@@ -170,3 +175,30 @@ class LineChart(Chart):
         if getattr(event, "x", 0) >= self.outer_size.width - GUTTER - 2 and y in self._label_rows:
             task = self._label_rows[y]
             self.post_message(self.Focused(None if task < 0 else task))
+
+
+def spread(wishes: dict[int, tuple[int, float]], h: int) -> dict[int, int]:
+    """A row of its own, of `h`, for everything that wishes for one, none more than `FARTHEST` from its wish.
+
+    Args:
+        wishes: (row, what decides among those with the same row, smallest first), the important ones first; who would
+            take the room of a more important one is left out.
+    """
+    found: dict[int, int] = {}
+    for k in list(wishes)[: 2 * h]:
+        rows = _stacked([*found, k], wishes, h)
+        if all(0 <= row < h and abs(row - wishes[i][0]) <= FARTHEST for i, row in rows.items()):
+            found = rows
+    return found
+
+
+def _stacked(chosen: list[int], wishes: dict[int, tuple[int, float]], h: int) -> dict[int, int]:
+    """Rows in the order of the wishes: each where it wishes to be or below the one before, moved up from the bottom."""
+    rows: dict[int, int] = {}
+    before = -1
+    for k in sorted(chosen, key=wishes.__getitem__):
+        before = rows[k] = max(wishes[k][0], before + 1)
+    below = h
+    for k in reversed(list(rows)):
+        below = rows[k] = min(rows[k], below - 1)
+    return rows
