@@ -126,7 +126,8 @@ class RunsScreen(Screen[None]):
         table.show(shown)
         table.border_title = f"runs{self.lab.glyphs.sep}{SORTS[self.sort][0]}"
         n, of = len(shown), len(everything)
-        self.query_one("#count", Static).update(f"{n} runs" if n == of else f"{n} of {of} runs")
+        plural = "run" if of == 1 else "runs"
+        self.query_one("#count", Static).update(f"{n} {plural}" if n == of else f"{n} of {of} {plural}")
         self._details()
 
     @on(RunTable.Highlighted)

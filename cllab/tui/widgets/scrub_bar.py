@@ -9,6 +9,9 @@ from cllab.tui.theme import style
 from cllab.tui.view import clock
 from cllab.tui.widgets.chart import Chart, Part
 
+SHORT = 10.0
+"""Seconds of a recording below which tenths are shown."""
+
 
 class ScrubBar(Chart, can_focus=False):
     """One line; a click jumps."""
@@ -38,7 +41,11 @@ class ScrubBar(Chart, can_focus=False):
             return [[("reading the recording", style(colors.muted))]]
         sign = glyphs.state("training" if player.playing else "paused")
         word = "replay" if player.playing else "held  "
-        left = f"{sign} {word} {clock(player.position)} / {clock(player.duration)}  x{player.speed:g} "
+        if player.duration < SHORT:
+            time = f"{player.position:.1f} / {player.duration:.1f} s"
+        else:
+            time = f"{clock(player.position)} / {clock(player.duration)}"
+        left = f"{sign} {word} {time}  x{player.speed:g} "
         w = max(4, width - len(left))
         self._bar = (len(left), w)
         span = max(player.duration, 1e-9)
