@@ -83,23 +83,10 @@ def test_a_shipped_plan_is_called_by_its_name() -> None:
     assert plan.load(str(plan.find("rm-mnist-switches"))).name == "rm-mnist-switches"
 
 
-def test_seconds_stand_once_for_each_configuration(path: Path, store: RunStore) -> None:
+def two_configurations(path: Path, store: RunStore, top: str = "") -> list[str]:
+    """The lines of a filled table whose three columns show two configurations."""
     path.write_text(
-        path.read_text()
-        .replace('metric = "intransigence"', 'metric = "average_accuracy"')
-        .replace("[[rows]]", '[[columns]]\nlabel = "fast"\nset = ["train.lr=0.5"]\n\n[[rows]]')
-    )
-    loaded = plan.load(str(path))
-    cells = list(loaded.cells())
-    for config in plan.missing(cells, Done()):
-        write_run(store, config)
-    text = plan.markdown(loaded, cells, Done(outcome.finished(store)))
-    assert text.splitlines()[4].endswith("| 4.0 / 4.0 |")
-
-
-def test_what_a_run_takes_stands_once_where_it_is_the_same(path: Path, store: RunStore) -> None:
-    path.write_text(
-        'costs = ["gradient_steps", "memory"]\n'
+        top
         + path.read_text()
         .replace('metric = "intransigence"', 'metric = "average_accuracy"')
         .replace("[[rows]]", '[[columns]]\nlabel = "fast"\nset = ["train.lr=0.5"]\n\n[[rows]]')
@@ -108,8 +95,16 @@ def test_what_a_run_takes_stands_once_where_it_is_the_same(path: Path, store: Ru
     cells = list(loaded.cells())
     for config in plan.missing(cells, Done()):
         write_run(store, config)
-    done = Done(outcome.finished(store))
-    lines = plan.markdown(loaded, cells, done).splitlines()
+    return plan.markdown(loaded, cells, Done(outcome.finished(store))).splitlines()
+
+
+def test_seconds_stand_once_for_each_configuration(path: Path, store: RunStore) -> None:
+    lines = two_configurations(path, store)
+    assert lines[4].endswith("| 4.0 / 4.0 |")
+
+
+def test_what_a_run_takes_stands_once_where_it_is_the_same(path: Path, store: RunStore) -> None:
+    lines = two_configurations(path, store, 'costs = ["gradient_steps", "memory"]\n')
     assert lines[2].endswith("| seconds a run | gradient steps | memory (MB) |")
     taken = outcome.read(next(iter(store))).gradient_steps
     assert taken > 0

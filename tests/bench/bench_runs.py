@@ -24,7 +24,7 @@ sys.path.insert(0, str(ROOT))
 
 from cllab.runs import RunStore  # noqa: E402
 from cllab.tui.index import RunIndex  # noqa: E402
-from tests.bench.bench_tui import Viewer  # noqa: E402
+from tests.bench.bench_tui import Viewer, report  # noqa: E402
 from tests.tui.recorded import make_run  # noqa: E402
 
 BUDGET = {"key to paint, p95 ms": 50, "second look, CPU ms": 150, "death on the screen, s": 1.0}
@@ -113,12 +113,7 @@ def main() -> int:
         store = many(Path(folder) / "runs", n)
         found = {"second look, CPU ms": second_look(store), **keys(store)}
         found["death on the screen, s"] = death(Path(folder) / "dying")
-    print(f"cllab app at 120x36 with {n} runs")
-    for name, value in found.items():
-        budget = BUDGET.get(name)
-        note = "" if budget is None else f"   budget {budget:g}{'' if value <= budget else '   EXCEEDED'}"
-        print(f"  {name:<26}{value:10.3g}{note}")
-    return int(any(found[name] > limit for name, limit in BUDGET.items()))
+    return report(f"cllab app at 120x36 with {n} runs", found, BUDGET)
 
 
 if __name__ == "__main__":

@@ -215,16 +215,21 @@ BUDGET = {
 }
 
 
+def report(title: str, found: dict[str, float], budgets: dict[str, float]) -> int:
+    """Print what was found beside its budgets; 1 when one is exceeded."""
+    print(title)
+    for name, value in found.items():
+        budget = budgets.get(name)
+        note = "" if budget is None else f"   budget {budget:g}{'' if value <= budget else '   EXCEEDED'}"
+        print(f"  {name:<32}{value:10.3g}{note}")
+    return int(any(found[name] > limit for name, limit in budgets.items()))
+
+
 def main() -> int:
     """Print the numbers; 1 when a budget is exceeded."""
     size = (int(sys.argv[1]), int(sys.argv[2])) if len(sys.argv) > 2 else (120, 36)
     found = measure(size)
-    print(f"cllab app at {size[0]}x{size[1]}, {RATE:.0f} records per second")
-    for name, value in found.items():
-        budget = BUDGET.get(name)
-        note = "" if budget is None else f"   budget {budget:g}{'' if value <= budget else '   EXCEEDED'}"
-        print(f"  {name:<32}{value:10.3g}{note}")
-    return int(any(found[name] > limit for name, limit in BUDGET.items()))
+    return report(f"cllab app at {size[0]}x{size[1]}, {RATE:.0f} records per second", found, BUDGET)
 
 
 if __name__ == "__main__":
