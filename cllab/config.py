@@ -74,6 +74,11 @@ class EvaluateConfig:
     report: Literal["last", "best"] = param(
         "last", "The accuracy of a task: of the model left behind, or of the best test epoch as published code reports"
     )
+    on: Literal["test", "held-out"] = param(
+        "test",
+        "Images that accuracy is measured on: the test images, or a sixth of the training images of every class, which "
+        "is then not trained on; settings are chosen there",
+    )
     top_k: int = param(1, "A prediction counts when the class is among the k highest scores", source="topk", low=1)
     future: bool = param(False, "Also evaluate tasks not learned yet, which forward transfer needs")
     batch_size: int = param(0, "Images per forward pass; 0 chooses", low=0)

@@ -16,7 +16,8 @@ from cllab.errors import UsageError
 from cllab.outcome import Outcome
 
 METHOD = "joint"
-_EVALUATED = ("report", "top_k")
+_EVALUATED = {"report": "last", "top_k": 1, "on": "test"}
+"""What two runs must share in how they are evaluated, with the defaults: earlier runs do not name every key."""
 
 
 def is_reference(candidate: Outcome, outcome: Outcome) -> bool:
@@ -41,7 +42,7 @@ def problem_of(config: Mapping[str, Any]) -> dict[str, Any]:
             values.pop(key, None)
         shared[kind] = values
     evaluate = config.get("evaluate", {})
-    shared["evaluate"] = {key: evaluate.get(key) for key in _EVALUATED}
+    shared["evaluate"] = {key: evaluate.get(key, usual) for key, usual in _EVALUATED.items()}
     return shared
 
 
@@ -70,7 +71,8 @@ def config_for(config: RunConfig) -> RunConfig:
         if not path.stem.startswith(f"{METHOD}-"):
             continue
         preset = presets.load(path.stem).config
-        asked = [f"seed={config.seed}", f"fidelity={config.fidelity}", f"evaluate.report={config.evaluate.report}"]
+        asked = [f"seed={config.seed}", f"fidelity={config.fidelity}"]
+        asked += [f"evaluate.{key}={getattr(config.evaluate, key)}" for key in _EVALUATED]
         if config.dataset.common.get("root"):
             asked.append(f'dataset.root="{config.dataset.common["root"]}"')
         candidate = preset.override(asked)

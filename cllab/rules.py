@@ -6,11 +6,15 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
+from cllab.data.info import HELD_OUT
 from cllab.errors import UsageError
 
 if TYPE_CHECKING:
     from cllab.catalog import Catalog
     from cllab.config import RunConfig
+
+FIXED_TESTS = frozenset({"splits-file", "benchmark-file"})
+"""Scenarios whose files say which images are tested on."""
 
 
 def check(config: RunConfig, catalog: Catalog) -> None:
@@ -36,6 +40,7 @@ def problems(config: RunConfig, catalog: Catalog) -> Iterator[str]:
     n_classes = config.dataset.values.get("n_classes", n_classes)
     if "per_class" in config.dataset.values and n_classes:
         n_train = config.dataset.values["per_class"] * n_classes
+    n_train = training_images(config, n_train)
     online = config.scenario.values.get("stream") == "online"
 
     if "memory" in needs and capacity == 0 and "memory.capacity" not in (method.facts.get("inert") or {}):
@@ -72,6 +77,11 @@ def problems(config: RunConfig, catalog: Catalog) -> Iterator[str]:
         yield f"train.memory_epochs must be at least 1: method '{method.name}' learns an online stream from its memory"
     if config.evaluate.every and not online:
         yield f"evaluate.every = {config.evaluate.every} belongs to online streams; set scenario.stream = 'online'"
+    if config.evaluate.on == "held-out" and scenario.name in FIXED_TESTS:
+        yield (
+            f"evaluate.on = 'held-out' does not work with scenario '{scenario.name}', whose files name them; use "
+            "evaluate.on = 'test'"
+        )
     if config.evaluate.top_k > (n_classes or config.evaluate.top_k):
         yield f"evaluate.top_k = {config.evaluate.top_k} is more than the {n_classes} classes of '{dataset.name}'"
     smallest = model.facts.get("min_size", 1)
@@ -82,6 +92,13 @@ def problems(config: RunConfig, catalog: Catalog) -> Iterator[str]:
     if weights not in (None, "none", "") and model.facts.get("rgb") and shape and shape[0] != 3:
         yield f"model.weights = '{weights}' needs RGB images, '{dataset.name}' has {shape[0]} channel"
     yield from _device(config.device)
+
+
+def training_images(config: RunConfig, n_train: int | None) -> int | None:
+    """How many of a dataset's `n_train` images are trained on; about, where the classes are not of one size."""
+    if n_train is None or config.evaluate.on != "held-out":
+        return n_train
+    return n_train - n_train // HELD_OUT
 
 
 def _task_labels(config: RunConfig, facts: Any) -> bool:

@@ -3,6 +3,9 @@
 The protocol of A-GEM (Chaudhry et al., arXiv:1812.00420) and Bilevel Continual Learning (arXiv:2007.15553): settings
 are chosen on three tasks that the reported run never meets. Split streams set their first tasks aside (`part = "cv"`);
 permuted and rotated ones draw three others, from seeds far from any run's. The memory keeps its share a task.
+Class-incremental and blurry streams have no task to spare: the whole stream is tried, from such seeds. No trial is
+scored on a test image of the reported run: where a trial's classes are the run's, one in six training images is kept
+out of training and tested on (`evaluate.on = "held-out"`).
 """
 
 from __future__ import annotations
@@ -15,10 +18,12 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from cllab.catalog import Catalog
+from cllab.catalog import Catalog, load
 from cllab.config import RunConfig, dump_toml
+from cllab.data.info import HELD_OUT
 from cllab.errors import UsageError, nearest
 from cllab.metrics import METRICS
+from cllab.rules import FIXED_TESTS
 
 TASKS = 3
 SEEDS_APART = 1_000_000
@@ -107,7 +112,7 @@ class Tuning:
         """The chosen preset as TOML, with the evidence as its comment."""
         title = METRICS[self.metric].title
         lines = [
-            f"{self.config.name}, with settings chosen by `cllab tune` on {TASKS} tasks set aside.",
+            f"{self.config.name}, with settings chosen by `cllab tune` on {where(self.config, catalog)}.",
             f"Best {title} there: {self.best.text}.",
             f"Tried, over {len(self.seeds)} seed{'s' if len(self.seeds) > 1 else ''}, "
             f"{sum(t.seconds for t in self.trials):.0f} s in all:",
@@ -159,13 +164,14 @@ def default_grid(config: RunConfig) -> dict[str, list[Any]]:
 
 
 def aside(config: RunConfig, catalog: Catalog | None = None, *, tasks: int = TASKS) -> RunConfig:
-    """The configuration on `tasks` tasks that its own run does not meet.
+    """The configuration on `tasks` tasks that its own run does not meet, or on training images that are held out.
 
     Raises:
-        UsageError: when its scenario has none to set aside.
+        UsageError: when its scenario has nothing to set aside.
     """
     scenario, values = config.scenario.name, config.scenario.values
     n = int(values.get("tasks", 0))
+    held_out = "evaluate.on=held-out"
     sets: list[str]
     if scenario == "task-incremental":
         kept = int(values["cv_tasks"]) or tasks
@@ -178,15 +184,28 @@ def aside(config: RunConfig, catalog: Catalog | None = None, *, tasks: int = TAS
         sets = ["scenario.part=cv"]
     elif scenario in ("permuted", "rotated"):
         tasks = min(tasks, n)
-        sets = [f"scenario.tasks={tasks}"]
+        sets = [f"scenario.tasks={tasks}", held_out]
+        facts = (catalog or load()).get("dataset", config.dataset.name).facts
+        if values["samples"] and facts.get("n_train") and values["samples"] > facts["n_train"] * (1 - 1 / HELD_OUT):
+            sets.append("scenario.samples=0")  # all that are left
+    elif scenario in FIXED_TESTS:
+        raise UsageError(f"scenario '{scenario}' has nothing to set aside: its files name the test images")
     else:
-        raise UsageError(
-            f"scenario '{scenario}' has no tasks to set aside; task-incremental, permuted and rotated have"
-        )
+        return config.override([held_out], catalog)
     capacity = int(config.memory.common["capacity"])
     if capacity:
         sets.append(f"memory.capacity={max(1, capacity * tasks // max(1, n))}")
     return config.override(sets, catalog)
+
+
+def where(config: RunConfig, catalog: Catalog | None = None) -> str:
+    """What the trials of `config` are scored on, in words."""
+    trial = aside(config, catalog)
+    n = trial.scenario.values.get("cv_tasks") or trial.scenario.values.get("tasks")
+    if trial.evaluate.on == "test":
+        return f"{n} tasks set aside"
+    held = f"one in {HELD_OUT} training images, held out"
+    return held if n == config.scenario.values.get("tasks") else f"{n} other tasks and {held}"
 
 
 def trials(

@@ -11,7 +11,7 @@ from pathlib import Path
 import torch
 
 from cllab import events as ev
-from cllab import registry
+from cllab import registry, rules
 from cllab.config import RunConfig
 from cllab.engine import checkpoint
 from cllab.engine.control import Control, StopRequested
@@ -34,7 +34,7 @@ def precheck(config: RunConfig) -> None:
     reason = scenario.check(
         {**config.scenario.values, "seed": config.seed},
         config.dataset.values.get("n_classes", dataset.info.n_classes),
-        dataset.info.n_train,
+        rules.training_images(config, dataset.info.n_train),
     )
     if reason:
         raise UsageError(f"scenario '{config.scenario.name}': {reason}")

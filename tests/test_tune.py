@@ -26,8 +26,46 @@ def test_trials_meet_other_tasks_with_the_same_memory_a_task() -> None:
     assert tune.aside(permuted).scenario.values["tasks"] == 3
     with pytest.raises(UsageError, match="leaves no task to choose settings on"):
         tune.aside(toy("single", scenario={"name": "task-incremental", "tasks": 5}))
-    with pytest.raises(UsageError, match="scenario 'disjoint' has no tasks to set aside"):
-        tune.aside(toy("single"))
+    with pytest.raises(UsageError, match="scenario 'benchmark-file' has nothing to set aside"):
+        tune.aside(toy("single", scenario={"name": "benchmark-file"}))
+
+
+@pytest.mark.parametrize("samples", [0, 50])
+@pytest.mark.parametrize("scenario", ["permuted", "rotated", "disjoint", "blurry"])
+def test_no_trial_is_scored_on_a_test_image_or_on_one_it_was_trained_on(scenario: str, samples: int) -> None:
+    import torch
+
+    from cllab.engine.control import Control
+    from cllab.engine.run import Session
+
+    table = {"samples": samples} if scenario in ("permuted", "rotated") else {}
+    asked = toy("er", scenario={"name": scenario, "tasks": 5, **table}, memory={"capacity": 20})
+    trial = Session(tune.aside(asked), lambda event: None, Control())
+    reported = Session(asked, lambda event: None, Control())
+    pixels = reported.dataset.train.images.pixels  # type: ignore[attr-defined]
+    trained = torch.cat([task.train.sample_ids() for task in trial.stream.tasks])
+    scored = torch.cat([task.test.sample_ids() for task in trial.stream.tasks])
+    assert len(scored)
+    assert not torch.isin(scored, trained).any()
+    for task in trial.stream.tasks:
+        # the scored images are pixel by pixel images of the training set, of their own labels
+        assert torch.equal(task.test.images.pixels, pixels)  # type: ignore[attr-defined]
+    assert trial.dataset.test.labels.unique().tolist() == reported.dataset.train.labels.unique().tolist()
+    n = len(reported.dataset.train)
+    assert len(trial.dataset.train) + len(trial.dataset.test) == n
+    assert abs(len(trial.dataset.test) - n / 6) <= reported.dataset.n_classes
+
+
+def test_where_a_trial_is_scored_is_told() -> None:
+    assert tune.where(split()) == "3 tasks set aside"
+    permuted = toy("single", scenario={"name": "permuted", "tasks": 20, "samples": 50})
+    assert tune.where(permuted) == "3 other tasks and one in 6 training images, held out"
+    assert tune.where(toy("single")) == "one in 6 training images, held out"
+
+
+def test_a_trial_never_asks_for_more_images_than_are_left() -> None:
+    every = toy("single", scenario={"name": "permuted", "tasks": 5, "samples": 60000}, dataset={"name": "mnist"})
+    assert tune.aside(every).scenario.values["samples"] == 0
 
 
 def test_every_point_is_tried_once_with_seeds_of_its_own_and_the_best_is_taken() -> None:

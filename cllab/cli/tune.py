@@ -46,7 +46,7 @@ def tune(
     runs: Runs = None,
     quiet: Quiet = False,
 ) -> None:
-    """Choose settings on three tasks set aside; writes a preset. Stopped, the same command goes on."""
+    """Choose settings away from the test images; writes a preset. Stopped, the same command goes on."""
     from cllab import outcome, presets
     from cllab import tune as tuning
     from cllab.metrics import METRICS
@@ -74,7 +74,7 @@ def tune(
         first = points[0][1]
         narrate(
             f"{config.name}: {len(points)} trials, {len(wanted)} runs, {len(missing)} of them to be run; "
-            f"{first.scenario.name}, {tuning.TASKS} tasks set aside"
+            f"{first.scenario.name}, scored on {tuning.where(config)}"
         )
     if dry_run:
         for assignments, trial in points:

@@ -13,6 +13,7 @@ from typing import Any, Protocol
 import torch
 from torch import Tensor
 
+from cllab.data.info import HELD_OUT
 from cllab.data.info import DatasetInfo as DatasetInfo
 
 Transform = Callable[[Tensor], Tensor]
@@ -241,3 +242,19 @@ class Dataset:
     @property
     def shape(self) -> tuple[int, int, int]:
         return self.train.shape
+
+
+def hold_out(dataset: Dataset) -> Dataset:
+    """The dataset without its test images: one in `HELD_OUT` training images of every class takes their place.
+
+    Which ones depends on nothing but the labels, so that settings are compared on the same images; a class of fewer
+    than two images keeps them all.
+    """
+    labels = dataset.train.labels.cpu()
+    order = torch.randperm(len(labels), generator=torch.Generator().manual_seed(0))
+    out = torch.zeros(len(labels), dtype=torch.bool)
+    for c in range(dataset.n_classes):
+        own = order[labels[order] == c]
+        out[own[: max(1, len(own) // HELD_OUT) if len(own) > 1 else 0]] = True
+    kept, tested = (mask.nonzero().flatten().to(dataset.train.device) for mask in (~out, out))
+    return replace(dataset, train=dataset.train.subset(kept), test=dataset.train.subset(tested), files=None)

@@ -14,7 +14,7 @@ from torch import nn
 
 from cllab import __version__, registry
 from cllab.config import RunConfig
-from cllab.data.base import Dataset
+from cllab.data.base import Dataset, hold_out
 from cllab.errors import UsageError
 
 SMALL_MODEL = 3_000_000
@@ -46,13 +46,14 @@ def build(kind: str, choice: Any) -> tuple[Any, Any]:
 
 
 def open_dataset(config: RunConfig, device: torch.device, **options: Any) -> Dataset:
-    """The configured dataset, on the device.
+    """The configured dataset, on the device; `evaluate.on = "held-out"` puts training images in place of its test's.
 
     Raises:
         DataError: when it is not there or not what it should be.
     """
     cls, own = build("dataset", config.dataset)
-    return cls.open(own, config.dataset.common.get("root") or None, device=device, **options)  # type: ignore[no-any-return]
+    dataset: Dataset = cls.open(own, config.dataset.common.get("root") or None, device=device, **options)
+    return hold_out(dataset) if config.evaluate.on == "held-out" else dataset
 
 
 def threads_for(model: nn.Module, configured: int) -> tuple[int, int]:

@@ -167,7 +167,7 @@ def test_a_metric_that_the_runs_do_not_give_ends_it_after_one(
         (("--grid", "train.lr=0.1", "--grid", "train.lr=0.2"), "has its values already"),
         (("--grid", "seed=1,2"), "see --seeds"),
         (("--seeds", "3-1"), "--seeds must rise"),
-        (("--set", "scenario=disjoint"), "has no tasks to set aside"),
+        (("--set", "scenario=benchmark-file"), "has nothing to set aside"),
         (("--out", "missing/x.toml"), "there is no folder 'missing'"),
         (("--out", "x.yaml"), "ends in .toml"),
         (("--out", "toy.toml"), "'toy.toml' is there already; --force overwrites it"),
