@@ -26,7 +26,7 @@ from textual.screen import Screen
 
 from cllab.errors import EXIT_TERMINATED, EXIT_USAGE, CllabError
 from cllab.runs import Run, RunStore
-from cllab.tui.feed import Feed, LiveFeed, StateChanged
+from cllab.tui.feed import Feed, LiveFeed, StateChanged, Troubled
 from cllab.tui.glyphs import Glyphs, choose_glyphs
 from cllab.tui.lifeline import Lifeline, terminal_is_there
 from cllab.tui.settings import Settings
@@ -141,6 +141,7 @@ class CllabApp(App[int]):
         self._catalog = catalog
         self._first_run, self._first_mode = run, mode
         self._processes: dict[str, subprocess.Popen[bytes]] = {}
+        self._troubles: set[str] = set()
         for theme in THEMES:
             self.register_theme(theme)
         self.theme = self.settings.theme if self.settings.theme in self.available_themes else "cllab-dark"
@@ -170,6 +171,26 @@ class CllabApp(App[int]):
     def rate(self) -> float:
         """Repaints per second: 4, over SSH 2, unless the settings say otherwise."""
         return self.settings.rate or (2.0 if os.environ.get("SSH_CONNECTION") else 4.0)
+
+    @property
+    def top(self) -> Screen[Any] | None:
+        """The screen that is shown; None before the first one and while the app closes, when messages still come."""
+        try:
+            stack = self.screen_stack
+        except KeyError:
+            return None
+        return stack[-1] if stack else None
+
+    def troubled(self, what: str, error: BaseException) -> None:
+        """Say in one line that `what` failed, once, and keep the rest in the app's log; from any thread."""
+        from cllab.tui import troubles
+
+        line = troubles.sentence(what, error)
+        if line in self._troubles:
+            return
+        self._troubles.add(line)
+        path = troubles.note(what, error)
+        self.notify(f"{line}; more in {path}" if path else line, severity="error", markup=False, timeout=10)
 
     def open_run(self, run: Run, replay: bool = False) -> None:
         """Show `run` on the Live screen: as it happens, or played back."""
@@ -255,9 +276,14 @@ class CllabApp(App[int]):
         if message.feed is self.feed:
             self._show(message.feed)
 
+    @on(Troubled)
+    def _heard(self, message: Troubled) -> None:
+        self.troubled(message.what, message.error)
+
     def _show(self, feed: Feed) -> None:
-        show = getattr(self.screen, "show_state", None)
-        if show is not None and self.screen.is_running:
+        screen = self.top
+        show = getattr(screen, "show_state", None)
+        if show is not None and screen is not None and screen.is_running:
             with self.batch_update():
                 show(feed.state)
 
@@ -266,7 +292,9 @@ class CllabApp(App[int]):
         from cllab.tui.screens.small import TooSmall
 
         small = event.size.width < SMALLEST[0] or event.size.height < SMALLEST[1]
-        shown = isinstance(self.screen, TooSmall)
+        if self.top is None:
+            return
+        shown = isinstance(self.top, TooSmall)
         if small and not shown:
             self.push_screen(TooSmall())
         elif shown and not small:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING, Any, cast
 
@@ -12,12 +13,38 @@ from cllab.errors import CllabError
 from cllab.tui.index import index_of
 from cllab.tui.lesson import lessons
 from cllab.tui.pages import HEADINGS, pages
+from cllab.tui.search import score
 from cllab.tui.starts import read_start, shipped_paths, starts
 
 if TYPE_CHECKING:
     from cllab.tui.app import CllabApp
 
-Command = tuple[str, str, Callable[[], Any]]
+
+@dataclass(frozen=True)
+class Command:
+    """A line of the palette.
+
+    Attributes:
+        title: what it says.
+        about: what it does.
+        run: does it.
+        name: of the thing that it is about: what a person types to find it; the title when it is about none.
+        called: another name of that thing.
+    """
+
+    title: str
+    about: str
+    run: Callable[[], Any]
+    name: str = ""
+    called: str = ""
+
+    def score(self, query: str) -> float:
+        """How well it answers: by its thing's names, or by all of its title."""
+        by_title = score(query, self.title)
+        # a word of the title is as good as a word of a name; that the verb stands first makes nothing exact
+        return max(score(query, self.name, self.called), by_title) if self.name else by_title
+
+
 MODES = {
     "setup": "Set up a run",
     "live": "Watch the run",
@@ -39,16 +66,19 @@ class LabCommands(Provider):
 
     async def discover(self) -> Hits:
         """What stands there before anything is typed."""
-        for title, about, run in [*self._now(), *self._places()]:
-            yield DiscoveryHit(title, run, help=about)
+        for command in [*self._now(), *self._places()]:
+            yield DiscoveryHit(command.title, command.run, help=command.about)
 
     async def search(self, query: str) -> Hits:
         """Everything that matches."""
         matcher = self.matcher(query)
-        for title, about, run in (*self._now(), *self._places(), *self._things()):
-            score = matcher.match(title)
-            if score > 0:
-                yield Hit(score, matcher.highlight(title), run, help=about)
+        everything = [*self._now(), *self._places(), *self._things()]
+        scores = [command.score(query) for command in everything]
+        # letters alone are only looked at where nothing says it
+        least = 1.0 if max(scores, default=0.0) > 1 else 0.0
+        for command, found in zip(everything, scores, strict=True):
+            if found > least:
+                yield Hit(found, matcher.highlight(command.title), command.run, help=command.about)
 
     def _now(self) -> Iterator[Command]:
         """The keys of the screen that would do something at this moment."""
@@ -64,18 +94,18 @@ class LabCommands(Provider):
                 seen.add(action)
                 doc = getattr(node, f"action_{action.partition('(')[0]}").__doc__ or ""
                 about = f"{doc.partition(chr(10))[0].rstrip('.')} (key {self.app.get_key_display(binding)})"
-                yield binding.description, about, partial(self.app.run_action, binding.action, node)
+                yield Command(binding.description, about, partial(self.app.run_action, binding.action, node))
 
     def _places(self) -> Iterator[Command]:
         lab = self.lab
         for i, (mode, title) in enumerate(MODES.items(), 1):
             if lab.current_mode != mode and not (mode in ("live", "memory") and lab.current is None):
-                yield title, f"screen {i}", partial(lab.switch_mode, mode)
-        yield "Settings", "theme, markers, pictures, refresh rate", self._settings
-        yield "Theme", "other colors", lab.action_change_theme
-        yield "Screenshot", "this screen as an SVG file", self._screenshot
-        yield "Help", "every key of this screen (key ?)", partial(lab.run_action, "help")
-        yield "Quit", "what trains goes on, unless you stop it (key q)", partial(lab.run_action, "quit")
+                yield Command(title, f"screen {i}", partial(lab.switch_mode, mode))
+        yield Command("Settings", "theme, markers, pictures, refresh rate", self._settings)
+        yield Command("Theme", "other colors", lab.action_change_theme)
+        yield Command("Screenshot", "this screen as an SVG file", self._screenshot)
+        yield Command("Help", "every key of this screen (key ?)", partial(lab.run_action, "help"))
+        yield Command("Quit", "what trains goes on, unless you stop it (key q)", partial(lab.run_action, "quit"))
 
     def _screenshot(self) -> None:
         # when the palette has gone
@@ -90,18 +120,25 @@ class LabCommands(Provider):
         lab = self.lab
         for start in starts(lab.settings.presets):
             if not start.problem:
-                yield f"Start preset {start.label}", start.about, partial(self._start, start.path)
+                run = partial(self._start, start.path)
+                yield Command(f"Start preset {start.label}", start.about, run, start.label)
         for entry in index_of(lab.store).entries[:200]:
             about = f"{entry.state}, {entry.method} on {entry.dataset}"
             verb = "Open run" if entry.is_over else "Attach to run"
-            yield f"{verb} {entry.run.id}", about, partial(lab.open_run, entry.run)
+            named = (entry.run.id, entry.name)
+            yield Command(f"{verb} {entry.run.id}", about, partial(lab.open_run, entry.run), *named)
             if entry.is_over:
-                yield f"Replay run {entry.run.id}", about, partial(lab.open_run, entry.run, replay=True)
+                yield Command(
+                    f"Replay run {entry.run.id}", about, partial(lab.open_run, entry.run, replay=True), *named
+                )
         for lesson in lessons():
-            yield f"Lesson {lesson.title}", " ".join(lesson.about.split()), partial(self._lesson, lesson.name)
+            about = " ".join(lesson.about.split())
+            yield Command(
+                f"Lesson {lesson.title}", about, partial(self._lesson, lesson.name), lesson.title, lesson.name
+            )
         for page in pages(lab.catalog):
             about = f"{HEADINGS[page.kind].lower()}: {page.title}"
-            yield f"Explain {page.name}", about, partial(self._explain, page.key)
+            yield Command(f"Explain {page.name}", about, partial(self._explain, page.key), page.name, page.title)
 
     def _start(self, path: Any) -> None:
         try:

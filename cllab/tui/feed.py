@@ -11,7 +11,7 @@ import signal
 import subprocess
 import threading
 import time
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import replace
 
 from textual.message import Message
@@ -23,6 +23,18 @@ from cllab.state import RunState
 
 CHUNK = 1 << 18
 """Bytes read at once: a few milliseconds of folding, so that keys are still answered while a long log loads."""
+
+
+Hear = Callable[[str, Exception], None]
+"""Is told what failed, and how."""
+
+
+class Troubled(Message):
+    """Something failed where nobody looks: `what`, and the `error`."""
+
+    def __init__(self, what: str, error: Exception) -> None:
+        super().__init__()
+        self.what, self.error = what, error
 
 
 class StateChanged(Message):
@@ -82,8 +94,14 @@ class Feed:
             self._follow()
         except Exception as error:
             # a viewer must say what it cannot show rather than stand still
+            self._hear("showing this run", error)
             reason = f"this run cannot be shown: {type(error).__name__}: {error}"
             self._publish(replace(self._state, status="lost", reason=reason))
+
+    def _hear(self, what: str, error: Exception) -> None:
+        """Pass on what failed."""
+        if not self._closed.is_set():
+            self._target.post_message(Troubled(what, error))
 
     def _follow(self) -> None:
         raise NotImplementedError
@@ -128,7 +146,7 @@ class LiveFeed(Feed):
             events = tail.read(CHUNK)
             if tail.restarted:
                 raw, caught_up = RunState(), None
-            raw = fold(raw, events)
+            raw = fold(raw, events, self._hear)
             more = tail.position - n_read >= CHUNK
             if caught_up is None and not more:
                 caught_up = raw.n_events
@@ -165,13 +183,22 @@ class LiveFeed(Feed):
         return f"{status.reason}: {error}" if error else status.reason
 
 
-def fold(state: RunState, events: Iterable[ev.Event]) -> RunState:
-    """`state` after `events`; a record that a hand has edited beyond sense is passed over."""
+def fold(state: RunState, events: Iterable[ev.Event], hear: Hear | None = None) -> RunState:
+    """`state` after `events`.
+
+    What a hand has edited beyond sense is no record any more (`events.from_line`), so one that cannot be applied is a
+    mistake of ours: `hear` is told of it and the record passed over, so that the others are still shown.
+
+    Raises:
+        Exception: what `RunState.apply` raised, when there is no `hear`.
+    """
     for event in events:
         try:
             state = state.apply(event)
-        except (TypeError, ValueError, IndexError, KeyError, AttributeError):
-            continue
+        except Exception as error:
+            if hear is None:
+                raise
+            hear(f"reading the record {type(event).__name__}", error)
     return state
 
 

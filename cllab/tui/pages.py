@@ -13,6 +13,7 @@ from cllab.catalog import Catalog
 from cllab.config import COMMON, EVALUATE, TRAIN
 from cllab.spec import ComponentSpec, FieldSpec
 from cllab.tui.glyphs import Glyphs
+from cllab.tui.search import ranked
 from cllab.tui.theme import RGB, Palette, style
 from cllab.tui.units import size
 from cllab.tui.words import show
@@ -53,16 +54,13 @@ class Page:
         """What lists call it."""
         return f"{self.kind}/{self.name}"
 
-    def matches(self, needle: str) -> bool:
-        """Whether every word of `needle` occurs in it; words of parameters count."""
-        text = f"{self.name} {self.title} {self.summary}"
+    @property
+    def words(self) -> str:
+        """Everything it says besides its name and title; words of parameters count."""
         if isinstance(self.thing, ComponentSpec):
             fields = " ".join(f"{f.name} {f.help} {f.source}" for f in self.thing.fields)
-            text += f" {self.thing.doc} {self.thing.paper} {self.thing.family} {fields}"
-        else:
-            text += f" {self.thing.source} {self.thing.formula}"
-        folded = text.casefold()
-        return all(word in folded for word in needle.casefold().split())
+            return f"{self.summary} {self.thing.doc} {self.thing.paper} {self.thing.family} {fields}"
+        return f"{self.summary} {self.thing.source} {self.thing.formula}"
 
 
 def pages(catalog: Catalog) -> list[Page]:
@@ -231,11 +229,5 @@ def marked(text: str, palette: Palette, color: RGB) -> Text:
 
 
 def search(found: Iterable[Page], needle: str) -> list[Page]:
-    """The pages that match, those first whose name does."""
-    hits = [p for p in found if p.matches(needle)]
-    folded = needle.casefold().strip()
-    return (
-        sorted(hits, key=lambda p: (folded not in p.name.casefold(), folded not in p.title.casefold()))
-        if folded
-        else hits
-    )
+    """The pages that match, best first."""
+    return ranked(needle, found, lambda p: (p.name, p.title, p.words))

@@ -14,7 +14,7 @@ from textual.message_pump import MessagePump
 from cllab import events as ev
 from cllab.runs import Run, Tail
 from cllab.state import RunState
-from cllab.tui.feed import CHUNK, Feed, fold
+from cllab.tui.feed import CHUNK, Feed, Hear, fold
 
 EVERY = 64
 """Records between kept states."""
@@ -28,13 +28,17 @@ WATCHABLE = (10.0, 40.0)
 class Timeline:
     """The records of a run with the time at which each is played.
 
+    Args:
+        hear: is told of records that cannot be applied; without it they raise.
+
     Attributes:
         times: seconds of play per record, ascending, the first at 0.
         tasks: play time at which each task begins.
         ends: play time at which each task was evaluated.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, hear: Hear | None = None) -> None:
+        self.hear = hear
         self.events: list[ev.Event] = []
         self.times: list[float] = []
         self.tasks: list[float] = []
@@ -67,7 +71,7 @@ class Timeline:
                 self.tasks.append(now)
             elif isinstance(event, ev.TaskEnded) and event.task == len(self.ends):
                 self.ends.append(now)
-            self._newest = fold(self._newest, (event,))
+            self._newest = fold(self._newest, (event,), self.hear)
             if len(self.events) % EVERY == 0:
                 self._kept.append(self._newest)
 
@@ -80,7 +84,7 @@ class Timeline:
         if n >= len(self.events):
             return self._newest
         k = n // EVERY
-        return fold(self._kept[k], self.events[k * EVERY : n])
+        return fold(self._kept[k], self.events[k * EVERY : n], self.hear)
 
 
 def first_speed(duration: float) -> float:
@@ -101,7 +105,7 @@ class Player(Feed):
 
     def __init__(self, run: Run, target: MessagePump, rate: float) -> None:
         super().__init__(run, target, rate)
-        self.timeline = Timeline()
+        self.timeline = Timeline(self._hear)
         self.playing = True
         self.loaded = False
         self._position = 0.0

@@ -11,6 +11,9 @@ from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import Any
 
+from textual import events
+from textual.app import App
+from textual.keys import _character_to_key
 from textual.pilot import Pilot
 
 from cllab.runs import Run
@@ -53,6 +56,16 @@ async def press(pilot: Pilot[Any], *keys: str) -> None:
     """Press keys and let what they caused be drawn."""
     await pilot.press(*keys)
     await pilot.pause()
+
+
+def burst(app: App[Any], *keys: str) -> None:
+    """Keys at once, as a paste or a held key sends them: the next one does not wait for what the last one caused."""
+    for key in keys:
+        name = _character_to_key(key) if len(key) == 1 and not key.isalnum() else key
+        character = key if len(key) == 1 else " " if key == "space" else None
+        event = events.Key(name, character)
+        event.set_sender(app)
+        app.post_message(event)
 
 
 def rows_of(svg: str) -> list[str]:

@@ -11,6 +11,7 @@ import pytest
 from textual.widgets import Button, Input
 
 from cllab.catalog import load
+from cllab.config import Choice
 from cllab.data.info import DataStatus
 from cllab.runs import Run, RunStore
 from cllab.tui.app import CllabApp
@@ -311,7 +312,7 @@ def test_a_status_that_comes_late_is_not_shown_for_other_data(tmp_path: Path) ->
 
     async def story(pilot: Any) -> None:
         await ready(pilot)
-        setup_of(app)._seen(DataStatus("photos", False, ("somewhere",)))
+        setup_of(app)._seen(DataStatus("photos", False, ("somewhere",)), Choice("photos", {}))
         await pilot.pause()
         assert "photos" not in shown(app)
 

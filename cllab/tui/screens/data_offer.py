@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from typing import Any
 
-from textual import work
 from textual.screen import Screen
 
-from cllab.config import RunConfig
+from cllab.config import Choice, RunConfig
 from cllab.data.info import DataStatus
 from cllab.errors import CllabError
 from cllab.tui.draft import Draft
+from cllab.tui.troubles import background
 from cllab.tui.widgets.setup_foot import SetupFoot
 
 
@@ -48,7 +48,7 @@ class DataOffer(Screen[None]):
         """What fetching them would take; 0 where nothing can be fetched."""
         return int(self.draft.component("dataset").facts.get("download_bytes") or 0)
 
-    @work(thread=True, exclusive=True, group="data", exit_on_error=False)
+    @background("data", "looking for the data")
     def look_at_data(self, config: RunConfig) -> None:
         """Find out, without holding up the keys."""
         from cllab.data.where import dataset_status
@@ -58,10 +58,11 @@ class DataOffer(Screen[None]):
             status = dataset_status(config.dataset.name, root, config=dict(config.dataset.values), scan=False)
         except (CllabError, OSError) as error:
             status = DataStatus(config.dataset.name, False, (), problem=str(error))
-        self.app.call_from_thread(self._seen, status)
+        self.app.call_from_thread(self._seen, status, config.dataset)
 
-    def _seen(self, status: DataStatus) -> None:
-        if not self.is_running or status.name != self.draft.values["dataset.name"]:
+    def _seen(self, status: DataStatus, asked: Choice) -> None:
+        # the answer for data that are not chosen any more may come last
+        if not self.is_running or asked != self.draft.config.dataset:
             return
         self.status = status
         self.query_one(SetupFoot).show_data(status, self.download_bytes)

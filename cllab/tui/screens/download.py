@@ -12,21 +12,21 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import ClassVar
 
-from textual import work
 from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
 from textual.containers import Vertical
-from textual.screen import ModalScreen
 from textual.widgets import ProgressBar, Static
 
 from cllab.data.where import data_root
+from cllab.tui.screens.dialog import Dialog
+from cllab.tui.troubles import background
 from cllab.tui.units import size
 
 PART = ".download-*"
 """Folders that a download fills below the data folder before it is moved into place."""
 
 
-class DownloadScreen(ModalScreen[bool]):
+class DownloadScreen(Dialog[bool]):
     """Downloads a dataset; dismissed with whether it is there now.
 
     Args:
@@ -65,7 +65,7 @@ class DownloadScreen(ModalScreen[bool]):
     def on_mount(self) -> None:
         self._fetch()
 
-    @work(thread=True, exclusive=True, group="download", exit_on_error=False)
+    @background("download", "downloading")
     def _fetch(self) -> None:
         # tqdm of torchvision would only draw bars that nobody sees
         environment = {**os.environ, "CLLAB_DATA": str(self.root), "TQDM_DISABLE": "1", "PYTHONUNBUFFERED": "1"}

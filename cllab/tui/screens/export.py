@@ -5,20 +5,21 @@ from __future__ import annotations
 from pathlib import Path
 from typing import ClassVar
 
-from textual import on, work
+from textual import on
 from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
 from textual.containers import Vertical
-from textual.screen import ModalScreen
 from textual.widgets import Input, Static
 
 from cllab import export
 from cllab.errors import CllabError
 from cllab.runs import Run
+from cllab.tui.screens.dialog import Dialog
+from cllab.tui.troubles import background
 from cllab.tui.widgets.marks import Marks
 
 
-class ExportScreen(ModalScreen[list[Path]]):
+class ExportScreen(Dialog[list[Path]]):
     """Asks which formats and where; dismissed with the files, or None.
 
     Args:
@@ -65,7 +66,7 @@ class ExportScreen(ModalScreen[list[Path]]):
         self.query_one("#said", Static).update("writing")
         self._write(forms, folder)
 
-    @work(thread=True, exclusive=True, group="export", exit_on_error=False)
+    @background("export", "exporting")
     def _write(self, forms: list[str], folder: str) -> None:
         written: list[Path] = []
         failed: list[str] = []

@@ -9,11 +9,11 @@ from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
 from textual.containers import Vertical, VerticalScroll
 from textual.events import Resize
-from textual.screen import ModalScreen
 from textual.widgets import Static
 
 from cllab.runs import Run
 from cllab.state import RunState
+from cllab.tui.screens.dialog import Dialog
 
 if TYPE_CHECKING:
     from cllab.tui.app import CllabApp
@@ -23,7 +23,7 @@ WIDTH = 92
 """Columns of the dialog where there is room."""
 
 
-class FailedScreen(ModalScreen[str]):
+class FailedScreen(Dialog[str]):
     """Dismissed with "resume", "log" or "close"; the charts behind it stay.
 
     Args:

@@ -9,9 +9,11 @@ from rich.text import Text
 from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
 from textual.containers import Vertical, VerticalScroll
-from textual.screen import ModalScreen, Screen
+from textual.screen import Screen
 from textual.widget import Widget
 from textual.widgets import Static
+
+from cllab.tui.screens.dialog import Dialog
 
 GLOSSARY = (
     ("task", "the unit of the stream; its classes or data come together"),
@@ -22,7 +24,7 @@ GLOSSARY = (
 )
 
 
-class HelpScreen(ModalScreen[None]):
+class HelpScreen(Dialog[None]):
     """Keys by group, the panes in their own words, a small glossary.
 
     Args:

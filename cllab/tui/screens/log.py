@@ -7,16 +7,16 @@ from typing import ClassVar
 from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
 from textual.containers import Vertical
-from textual.screen import ModalScreen
 from textual.widgets import RichLog
 
 from cllab.runs import Run
+from cllab.tui.screens.dialog import Dialog
 from cllab.tui.widgets.key_bar import KeyBar
 
 LINES = 2000
 
 
-class LogScreen(ModalScreen[None]):
+class LogScreen(Dialog[None]):
     """The end of `worker.log`, which grows while it is looked at."""
 
     CSS = """

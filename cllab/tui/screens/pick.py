@@ -12,10 +12,12 @@ from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
 from textual.containers import Vertical
 from textual.events import Resize
-from textual.screen import ModalScreen
 from textual.widgets import Input, OptionList, Static
 from textual.widgets.option_list import Option
 
+from cllab.tui.screens.dialog import Dialog
+from cllab.tui.search import ranked
+from cllab.tui.widgets.choices import Choices
 from cllab.tui.widgets.marks import Marks
 
 SEARCH_FROM = 9
@@ -38,7 +40,15 @@ class Pick:
     reason: str = ""
 
 
-class PickScreen(ModalScreen[Any]):
+class Line(Option):
+    """A choice in the list. It carries its choice: a message about a line may come when the list is another."""
+
+    def __init__(self, pick: Pick, prompt: Text) -> None:
+        super().__init__(prompt, disabled=bool(pick.reason))
+        self.pick = pick
+
+
+class PickScreen(Dialog[Any]):
     """One of several; dismissed with its name, or None.
 
     Args:
@@ -62,14 +72,13 @@ class PickScreen(ModalScreen[Any]):
     def __init__(self, title: str, picks: Sequence[Pick], current: object) -> None:
         super().__init__()
         self.heading, self.picks, self.current = title, list(picks), current
-        self._shown: list[Pick] = []
 
     def compose(self) -> ComposeResult:
         with Vertical(classes="dialog") as box:
             box.border_title = self.heading
             if len(self.picks) >= SEARCH_FROM:
                 yield Input(placeholder="type to search", compact=True)
-            yield OptionList(markup=False)
+            yield Choices(markup=False)
             yield Static("", id="about", markup=False)
 
     def on_mount(self) -> None:
@@ -82,20 +91,18 @@ class PickScreen(ModalScreen[Any]):
         self.query_one(OptionList).styles.max_height = max(4, min(24, self.size.height - 11))
 
     def _fill(self, needle: str) -> None:
-        words = needle.casefold().split()
-        found = [p for p in self.picks if all(w in f"{p.name} {p.title} {p.about}".casefold() for w in words)]
-        self._shown = sorted(found, key=lambda p: not all(w in f"{p.name} {p.title}".casefold() for w in words))
+        found = ranked(needle, self.picks, lambda p: (str(p.name), p.title, p.about))
         options = self.query_one(OptionList)
         options.clear_options()
-        width = max((len(str(p.name)) for p in self._shown), default=0) + 2
-        options.add_options(
-            [Option(self._prompt(p, width), id=str(i), disabled=bool(p.reason)) for i, p in enumerate(self._shown)]
-        )
-        free = [i for i, p in enumerate(self._shown) if not p.reason]
-        here = next((i for i in free if self._shown[i].name == self.current), free[0] if free else None)
-        options.highlighted = here
-        if not self._shown:
+        width = max((len(str(p.name)) for p in found), default=0) + 2
+        options.add_options([Line(p, self._prompt(p, width)) for p in found])
+        free = [i for i, p in enumerate(found) if not p.reason]
+        here = None if needle.strip() else next((i for i in free if found[i].name == self.current), None)
+        options.highlighted = here if here is not None else free[0] if free else None
+        if not found:
             self.query_one("#about", Static).update("nothing is called so")
+        elif not free:
+            self.query_one("#about", Static).update("none of these can be chosen with the rest as it is")
 
     def _prompt(self, pick: Pick, width: int) -> Text:
         mark = "* " if pick.name == self.current else "  "
@@ -106,12 +113,16 @@ class PickScreen(ModalScreen[Any]):
         return text
 
     @on(OptionList.OptionHighlighted)
-    def _highlighted(self, event: OptionList.OptionHighlighted) -> None:
-        self.query_one("#about", Static).update(self._shown[int(event.option.id or 0)].about)
+    def _highlighted(self) -> None:
+        # the line that is lit now: the message may be about one of a list that is gone
+        line = self.query_one(OptionList).highlighted_option
+        if isinstance(line, Line):
+            self.query_one("#about", Static).update(line.pick.about)
 
     @on(OptionList.OptionSelected)
     def _selected(self, event: OptionList.OptionSelected) -> None:
-        self.dismiss(self._shown[int(event.option.id or 0)].name)
+        if isinstance(event.option, Line):
+            self.dismiss(event.option.pick.name)
 
     @on(Input.Changed)
     def _searched(self, event: Input.Changed) -> None:
@@ -130,7 +141,7 @@ class PickScreen(ModalScreen[Any]):
             options.action_cursor_up()
 
 
-class PickManyScreen(ModalScreen[tuple[str, ...]]):
+class PickManyScreen(Dialog[tuple[str, ...]]):
     """Several of several; dismissed with their names, or None.
 
     Args:

@@ -13,10 +13,10 @@ from typing import TYPE_CHECKING, ClassVar, cast
 from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
 from textual.containers import Container, Vertical
-from textual.screen import ModalScreen
 from textual.widget import Widget
 from textual.widgets import Static
 
+from cllab.tui.screens.dialog import Dialog
 from cllab.tui.widgets.chart import Chart, Part
 from cllab.tui.widgets.pictures import Picture, half_cells, resize
 
@@ -58,7 +58,7 @@ def sharp_pixels(wish: str) -> bool:
     return wish in ("auto", "kitty", "sixel") and importlib.util.find_spec("textual_image") is not None
 
 
-class PictureScreen(ModalScreen[None]):
+class PictureScreen(Dialog[None]):
     """One picture and what is known about it.
 
     Args:

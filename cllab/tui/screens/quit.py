@@ -8,19 +8,19 @@ from textual import on
 from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
 from textual.containers import Vertical
-from textual.screen import ModalScreen
 from textual.widgets import OptionList, Static
 from textual.widgets.option_list import Option
 
 from cllab.runs import Run
 from cllab.state import RunState
+from cllab.tui.screens.dialog import Dialog
 from cllab.tui.view import clock, n_tasks, seconds_left
 
 if TYPE_CHECKING:
     from cllab.tui.app import CllabApp
 
 
-class QuitScreen(ModalScreen[str]):
+class QuitScreen(Dialog[str]):
     """A run is training: detach (the default), stop, or stay. Dismissed with "detach", "stop" or "stay".
 
     Args:
@@ -73,7 +73,7 @@ class QuitScreen(ModalScreen[str]):
         self.dismiss(choice)
 
 
-class ConfirmScreen(ModalScreen[bool]):
+class ConfirmScreen(Dialog[bool]):
     """A question with a consequence; dismissed with whether to go ahead.
 
     Args:

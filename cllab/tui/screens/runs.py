@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, ClassVar, cast
 
-from textual import on, work
+from textual import on
 from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
 from textual.containers import Horizontal, Vertical
@@ -17,6 +17,7 @@ from cllab.errors import CllabError, UsageError
 from cllab.tui import filters
 from cllab.tui.index import Entry, RunIndex, index_of
 from cllab.tui.summaries import entry_text
+from cllab.tui.troubles import background
 from cllab.tui.widgets.key_bar import KeyBar
 from cllab.tui.widgets.mode_bar import ModeBar
 from cllab.tui.widgets.run_table import RunTable
@@ -110,7 +111,7 @@ class RunsScreen(Screen[None]):
         if self.is_current:
             self._look()
 
-    @work(thread=True, exclusive=True, group="index", exit_on_error=False)
+    @background("index", "looking at the runs")
     def _look(self) -> None:
         self.index.refresh()
         self.app.call_from_thread(self.show_entries)

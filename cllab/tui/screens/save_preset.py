@@ -9,14 +9,14 @@ from textual import on
 from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
 from textual.containers import Vertical
-from textual.screen import ModalScreen
 from textual.widgets import Input, Static
 
 from cllab.runs import write_atomically
 from cllab.tui.draft import Draft
+from cllab.tui.screens.dialog import Dialog
 
 
-class SavePresetScreen(ModalScreen[Path]):
+class SavePresetScreen(Dialog[Path]):
     """Asks for a file and a sentence; dismissed with the file that was written, or None.
 
     Args:

@@ -9,12 +9,12 @@ from textual import on
 from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
 from textual.containers import Vertical
-from textual.screen import ModalScreen
 from textual.widgets import Static
 
 from cllab.spec import FieldSpec
 from cllab.tui.controls import Left, Row
 from cllab.tui.form import Form
+from cllab.tui.screens.dialog import Dialog
 from cllab.tui.screens.pick import Pick
 from cllab.tui.settings import FIELDS
 
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from cllab.tui.app import CllabApp
 
 
-class SettingsScreen(ModalScreen[None]):
+class SettingsScreen(Dialog[None]):
     """What the app remembers."""
 
     CSS = """

@@ -6,19 +6,21 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, ClassVar
 
-from textual import on, work
+from textual import on
 from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
 from textual.containers import Horizontal, Vertical
 from textual.events import DescendantFocus, ScreenResume
 from textual.widgets import Button
 
+from cllab.config import RunConfig
 from cllab.errors import UsageError
 from cllab.tui.controls import Left
 from cllab.tui.draft import KINDS, Base, Draft
 from cllab.tui.estimates import Estimate, estimate
 from cllab.tui.form import Form
 from cllab.tui.screens.beginning import Beginning
+from cllab.tui.troubles import background
 from cllab.tui.widgets.explanation import Explanation
 from cllab.tui.widgets.group import GroupTitle
 from cllab.tui.widgets.key_bar import KeyBar
@@ -80,7 +82,7 @@ class SetupScreen(Beginning):
         if self.is_current:
             self._refresh_index()
 
-    @work(thread=True, exclusive=True, group="index", exit_on_error=False)
+    @background("index", "looking at the runs")
     def _refresh_index(self) -> None:
         if self.index.refresh() or not self.estimate.basis:
             self.app.call_from_thread(self._index_changed)
@@ -107,15 +109,18 @@ class SetupScreen(Beginning):
     def _show_foot(self) -> None:
         self.query_one(SetupFoot).show(self.draft, self.problem, self.estimate, self._runs_option())
 
-    @work(thread=True, exclusive=True, group="estimate", exit_on_error=False)
     def _estimate(self) -> None:
-        found = estimate(self.draft.config, self.index.entries, self.lab.catalog)
-        if found != self.estimate:
-            self.app.call_from_thread(self._estimated, found)
+        self._look_up_estimate(self.draft.config)
 
-    def _estimated(self, found: Estimate) -> None:
-        self.estimate = found
-        if self.is_running:
+    @background("estimate", "estimating the time")
+    def _look_up_estimate(self, config: RunConfig) -> None:
+        found = estimate(config, self.index.entries, self.lab.catalog)
+        self.app.call_from_thread(self._estimated, config, found)
+
+    def _estimated(self, config: RunConfig, found: Estimate) -> None:
+        # the answer for a setup that has changed meanwhile may come last
+        if self.is_running and config is self.draft.config and found != self.estimate:
+            self.estimate = found
             self._show_foot()
 
     # -- explaining
@@ -211,7 +216,7 @@ class SetupScreen(Beginning):
         self._show_foot()
         self._explain()
 
-    @work(thread=True, exclusive=True, group="method-file", exit_on_error=False)
+    @background("method-file", "reading the method file")
     def _read_method(self, file: str) -> None:
         """Describe a user's own method, which is run in a process of its own, and choose it."""
         if not file.endswith(".py"):
