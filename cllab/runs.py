@@ -263,14 +263,17 @@ class Run:
         return EventWriter(self.events_path, keep_bytes=keep_bytes)
 
     def command(self, name: str) -> None:
-        """Ask the training process for something; it looks between steps.
+        """Ask the training process for something; it looks between steps and inside of passes over data.
+
+        Appended in one write, so that no other writer's command is lost or mixed with it.
 
         Raises:
             UsageError: for a command that does not exist.
         """
         if name.partition(" ")[0] not in CONTROL_COMMANDS:
             raise UsageError(f"no command '{name}'{nearest(name, CONTROL_COMMANDS)}")
-        write_atomically(self.control_path, f"{time.time_ns()} {name}\n")
+        with self.control_path.open("ab", buffering=0) as file:
+            file.write(f"{time.time_ns()} {name}\n".encode())
 
     def log_tail(self, lines: int = 12) -> list[str]:
         """The last lines of what libraries and Python printed."""

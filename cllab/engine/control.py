@@ -1,4 +1,4 @@
-"""What viewers and signals ask of a running training, looked at between steps."""
+"""What viewers and signals ask of a running training, looked at between steps and inside of passes over data."""
 
 from __future__ import annotations
 
@@ -23,6 +23,9 @@ class StopRequested(Exception):  # noqa: N818 - not an error: the run is asked t
 class Control:
     """Requests from the control file of a run folder and from signals.
 
+    The file is only ever appended to, a line a command; every line is applied once, in its order, so that nothing is
+    lost that is asked for between two looks.
+
     Args:
         path: the control file, None when there is no run folder.
         waiting: heed what the file already holds; otherwise only what is written from now on.
@@ -44,7 +47,8 @@ class Control:
         self._task = -1
         self._signal = 0
         self._stop = False
-        self._stamp = (0, 0) if waiting else self._mark()
+        now = self._mark()
+        self._inode, self._offset = now if not waiting else (now[0], 0)
         self._old_handlers: dict[int, Any] = {}
 
     def install_signals(self) -> None:
@@ -67,10 +71,9 @@ class Control:
         if self._signal:
             raise StopRequested(EXIT_INTERRUPTED if self._signal == signal.SIGINT else EXIT_TERMINATED)
         if self.path is not None:
-            stamp = self._mark()
-            if stamp != self._stamp:
-                self._stamp = stamp
-                self._read()
+            mark = self._mark()
+            if mark != (self._inode, self._offset):
+                self._read(mark)
         if self._stop:
             raise StopRequested(EXIT_TERMINATED)
         return self.paused
@@ -92,17 +95,28 @@ class Control:
         """Sleep a little while paused."""
         time.sleep(seconds)
 
-    def _read(self) -> None:
+    def _read(self, mark: tuple[int, int]) -> None:
+        """Apply the commands that are new; a line that is still being written waits for its end."""
         assert self.path is not None
+        inode, size = mark
+        if inode != self._inode or size < self._offset:  # a file that took the place of the one read so far
+            self._inode, self._offset = inode, 0
         try:
-            words = self.path.read_text(encoding="utf-8").split()
+            with self.path.open("rb") as file:
+                file.seek(self._offset)
+                whole, end, _ = file.read().rpartition(b"\n")
         except OSError:
             return
-        command = words[1] if len(words) > 1 else ""
+        self._offset += len(whole) + len(end)
+        for line in whole.decode("utf-8", "replace").splitlines():
+            self._apply(line.split()[1:])
+
+    def _apply(self, words: list[str]) -> None:
+        command = words[0] if words else ""
         if command == "stop":
             self._stop = True
         elif command == "trace":
-            n = int(words[2]) if len(words) > 2 and words[2].isdigit() else 1
+            n = int(words[1]) if len(words) > 1 and words[1].isdecimal() and len(words[1]) < 10 else 1
             if n and (self.paused or self._advance):
                 self.paused, self._advance = False, n
             self.trace_steps = n
@@ -114,14 +128,14 @@ class Control:
             self.pause_at_task_end = self.pause_at_task_end or command == "step"
 
     def _mark(self) -> tuple[int, int]:
-        """What changes with every command: clocks of file systems tick too slowly for the time alone."""
+        """Which file it is and how long: what changes with every command."""
         if self.path is None:
             return 0, 0
         try:
             status = os.stat(self.path)
         except OSError:
             return 0, 0
-        return status.st_mtime_ns, status.st_ino
+        return status.st_ino, status.st_size
 
     def _on_signal(self, number: int, _frame: FrameType | None) -> None:
         if self._signal:

@@ -15,7 +15,7 @@ import pytest
 from cllab import events as ev
 from cllab.engine.control import Control, StopRequested
 from cllab.engine.run import Session
-from cllab.runs import Run, RunLock, RunStore, write_atomically
+from cllab.runs import Run, RunLock, RunStore
 from cllab.worker import main, train
 from tests.conftest import toy
 
@@ -23,7 +23,8 @@ posix = pytest.mark.skipif(sys.platform == "win32", reason="signals and locks of
 
 
 def command(path: Path, words: str) -> None:
-    write_atomically(path, f"{time.time_ns()} {words}\n")
+    with path.open("a") as file:
+        file.write(f"{time.time_ns()} {words}\n")
 
 
 # -- the control file
@@ -120,11 +121,62 @@ def test_commands_within_one_tick_of_the_clock_are_all_seen(tmp_path: Path) -> N
         assert control.poll() is (n % 2 == 0)
 
 
-@pytest.mark.parametrize("text", ["", "garbage", "1", "1 unknown", "1 trace many"])
+def test_every_command_between_two_looks_counts_in_its_order(tmp_path: Path) -> None:
+    path = tmp_path / "control"
+    control = Control(path)
+    command(path, "step")
+    command(path, "pause")
+    assert control.poll() is True
+    assert control.pause_at_task_end is True
+    command(path, "trace 3")
+    command(path, "resume")
+    assert control.poll() is False
+    assert control.trace_steps == 0
+    command(path, "stop")
+    command(path, "resume")
+    with pytest.raises(StopRequested):
+        control.poll()
+
+
+def test_half_a_line_waits_for_its_end_and_a_new_file_is_read_from_its_beginning(tmp_path: Path) -> None:
+    path = tmp_path / "control"
+    control = Control(path)
+    path.write_text("1 pau")
+    assert control.poll() is False
+    path.write_text("1 pause\n2 res")
+    assert control.poll() is True
+    path.unlink()
+    assert control.poll() is True
+    command(path, "resume")
+    assert control.poll() is False
+
+
+def test_several_writers_at_once_lose_nothing(store: RunStore) -> None:
+    run = store.create(toy("finetune"))
+    heard: list[list[str]] = []
+    control = Control(run.control_path)
+    control._apply = heard.append  # type: ignore[method-assign]
+    writer = (
+        "import sys; from cllab.runs import Run; from pathlib import Path\n"
+        "for i in range(200): Run(Path(sys.argv[1])).command(f'trace {sys.argv[2]}{i:03}')"
+    )
+    writers = [subprocess.Popen([sys.executable, "-c", writer, str(run.folder), str(n)]) for n in (1, 2, 3)]
+    while any(w.poll() is None for w in writers):
+        control.poll()
+    control.poll()
+    assert all(w.returncode == 0 for w in writers)
+    for n in "123":
+        assert [words[1] for words in heard if words[1][0] == n] == [f"{n}{i:03}" for i in range(200)]
+    assert len(heard) == 600
+
+
+@pytest.mark.parametrize(
+    "text", ["", "garbage", "1", "1 unknown", "1 trace many", "1 trace ²", "\xff\n\n1 trace " + "9" * 5000]
+)
 def test_nonsense_in_the_file_is_ignored(text: str, tmp_path: Path) -> None:
     path = tmp_path / "control"
     control = Control(path)
-    path.write_text(text)
+    path.write_text(f"{text}\n")
     assert control.poll() is False
 
 

@@ -22,14 +22,14 @@ from tests.tui.recorded import records
 
 
 class Control:
-    """The newest command of a viewer."""
+    """The commands of a viewer, in their order."""
 
     def __init__(self, run: Run) -> None:
         self.run = run
         self.paused = False
         self.one_task = False
         self.stop = False
-        self._seen = ""
+        self._seen = 0
         signal.signal(signal.SIGTERM, lambda *_: setattr(self, "stop", True))
 
     def look(self) -> None:
@@ -37,10 +37,11 @@ class Control:
             text = self.run.control_path.read_text(encoding="utf-8")
         except OSError:
             return
-        if text == self._seen:
-            return
-        self._seen = text
-        name = text.split()[1] if len(text.split()) > 1 else ""
+        new, self._seen = text[self._seen :], len(text)
+        for line in new.splitlines():
+            self.apply(line.split()[1])
+
+    def apply(self, name: str) -> None:
         if name == "pause":
             self.paused = True
         elif name == "resume":

@@ -158,7 +158,7 @@ def test_a_run_that_trains_cannot_be_deleted_but_stopped(tmp_path: Path) -> None
         await press(pilot, "d")
         assert isinstance(app.screen, RunsScreen)
         await press(pilot, "x")
-        assert run.control_path.read_text().split()[1] == "stop"
+        assert run.control_path.read_text().split()[-1] == "stop"
         lock.release()
         await until(pilot, lambda: "✗ lost" in shown(app), "the loss to be noticed")
         assert app.screen.check_action("resume", ())
