@@ -201,6 +201,10 @@ class Run:
             state = "paused" if isinstance(last, ev.Paused) else "training" if last is not None else "starting"
             return RunStatus(state, updated=updated, pid=self._pid())
         if isinstance(last, ev.RunEnded):
+            if last.status == "done" and not self.result_path.exists():
+                return RunStatus(
+                    "lost", "its process died before the result was written; cllab resume goes on", updated
+                )
             return RunStatus(last.status, last.reason, updated)
         if self._waits():
             return RunStatus("queued", "waits for the run before it", updated)
@@ -394,9 +398,11 @@ class EventWriter:
         if keep_bytes is not None and path.exists():
             # what followed the checkpoint will happen again; it is kept aside, never lost
             data = path.read_bytes()
-            with path.with_name("discarded.jsonl").open("ab") as aside:
-                aside.write(data[keep_bytes:])
-            write_atomically(path, data[:keep_bytes])
+            kept = data[
+                : data.rfind(b"\n", 0, keep_bytes) + 1
+            ]  # a log that a crash has shortened may end in half a line
+            _append_whole(path.with_name("discarded.jsonl"), data[len(kept) :])
+            write_atomically(path, kept)
         self._file = path.open("ab", buffering=0)
         self.bytes = self._file.tell()
 
@@ -408,6 +414,11 @@ class EventWriter:
             self._file.truncate(self.bytes)
             raise OSError(28, "No space left on device")
         self.bytes += len(line)
+
+    def sync(self) -> int:
+        """Flush to disk; how many bytes lie there, for a checkpoint that counts on them."""
+        os.fsync(self._file.fileno())
+        return self.bytes
 
     def close(self) -> None:
         """Flush to disk and close."""
@@ -503,6 +514,20 @@ def write_atomically(path: Path, content: str | bytes) -> None:
     except OSError:
         part.unlink(missing_ok=True)
         raise
+
+
+def _append_whole(path: Path, data: bytes) -> None:
+    """Append all of `data`, or nothing when the disk is full."""
+    if not data:
+        return
+    with path.open("ab", buffering=0) as file:
+        before = file.tell()
+        try:
+            while data:
+                data = data[file.write(data) :]
+        except OSError:
+            file.truncate(before)
+            raise
 
 
 def write_error(error: OSError) -> CllabError:

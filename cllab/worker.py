@@ -55,7 +55,7 @@ def train(
     Args:
         run: its folder.
         sinks: who else hears the records.
-        resume: go on from the checkpoint.
+        resume: go on from the newest checkpoint that can be read; begin again where there is none.
         signals: SIGINT and SIGTERM stop at the next batch.
         waiting: heed a command that a viewer gave before this function was called, while the process was starting.
         trace: how many steps are traced at the beginning of every task.
@@ -84,13 +84,15 @@ def train(
 
 
 def _train(run: Run, control: Control, sinks: Sequence[ev.Sink], resume: bool) -> int:
-    state = None
+    state, torn = None, ""
     device = torch.device("cpu")
     try:
         config = run.config()
         device = pick_device(config.device)
         if resume:
-            state = checkpoint.load(run.checkpoint_path, device)
+            state, torn = checkpoint.newest(run.checkpoint_path, device)
+        for folder in (run.memory_folder, run.checkpoint_path.parent):
+            folder.mkdir(exist_ok=True)
         writer = run.sink(keep_bytes=int(state["events_bytes"]) if state else 0)
     except CllabError as error:
         print(f"cllab: {error}", file=sys.stderr)
@@ -111,11 +113,13 @@ def _train(run: Run, control: Control, sinks: Sequence[ev.Sink], resume: bool) -
         if state is None:
             emit(ev.PhaseStarted(phase="loading"))
         session = Session(config, emit, control, run)
-        session.bytes_written = lambda: writer.bytes
+        session.bytes_written = writer.sync
         if state is not None:
             session.restore(state)
         else:
             session.start()
+        if torn:
+            emit(ev.Warned(message=torn))
         session.walk()
     except StopRequested as stop:
         status, reason, code = "stopped", "stopped on request; cllab resume goes on from here", stop.exit_code
@@ -134,6 +138,8 @@ def _train(run: Run, control: Control, sinks: Sequence[ev.Sink], resume: bool) -
         status, code = "failed", EXIT_FAILED
         reason = f"{type(error).__name__} {_where(session)}: {_first(error)}"
     code = _finish(run, session, emit, status, reason, code)
+    if status == "done":
+        checkpoint.former(run.checkpoint_path).unlink(missing_ok=True)
     try:
         writer.close()
     except OSError as error:

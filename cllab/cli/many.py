@@ -65,13 +65,13 @@ def run_missing(
 
 
 def _unfinished(store: RunStore, missing: Sequence[RunConfig]) -> dict[tuple[str, int], Run]:
-    """Runs of these configurations that have a checkpoint to go on from, the newest of each."""
+    """Runs of these configurations that were stopped or killed, the newest of each."""
     from cllab.errors import UsageError
 
     wanted = {(config.signature, config.seed) for config in missing}
     found: dict[tuple[str, int], Run] = {}
     for run in store:
-        if not run.checkpoint_path.is_file() or run.status().state not in ("stopped", "lost"):
+        if run.status().state not in ("stopped", "lost"):
             continue
         try:
             config = run.config()

@@ -56,15 +56,13 @@ def run(
 
 
 def resume(run: RunName, as_json: Json = False, runs: Runs = None, quiet: Quiet = False) -> None:
-    """Go on with a run from its last checkpoint."""
+    """Go on with a run from its last checkpoint, or from its beginning when it has none."""
     from cllab.runs import RunStore
 
     found = RunStore(runs).find(run)
     status = found.status()
     if status.state == "done":
         raise UsageError(f"run '{found.id}' is done; cllab show {found.id} shows it")
-    if not found.checkpoint_path.is_file() and status.state not in ("training", "paused", "starting"):
-        raise UsageError(f"run '{found.id}' has no checkpoint to resume from; start it anew with cllab run")
     raise typer.Exit(_report([_train(found, as_json=as_json, quiet=quiet, resume=True)], [found], as_json))
 
 

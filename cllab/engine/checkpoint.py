@@ -1,11 +1,16 @@
-"""Saves and restores everything a run needs to go on, loadable with `weights_only=True`."""
+"""Saves and restores everything a run needs to go on, loadable with `weights_only=True`.
+
+The checkpoint before the latest is kept beside it, and taken where the latest cannot be read.
+"""
 
 from __future__ import annotations
 
+import errno
+import io
 import os
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 import torch
 from torch import Tensor, nn
@@ -16,47 +21,112 @@ from cllab.models.base import Network
 FORMAT = 1
 
 
+class UnreadableError(UsageError):
+    """A checkpoint that is torn or no checkpoint at all."""
+
+
+class _Noted:
+    """A file that keeps why it could not be written: torch reports a short write in words of its archive's own."""
+
+    def __init__(self, file: IO[bytes]) -> None:
+        self._file = file
+        self.error: OSError | None = None
+
+    def write(self, data: Any) -> Any:
+        return self._watched(self._file.write, data)
+
+    def flush(self) -> None:
+        self._watched(self._file.flush)
+
+    def _watched(self, act: Callable[..., Any], *args: Any) -> Any:
+        try:
+            return act(*args)
+        except OSError as error:
+            self.error = self.error or error
+            raise
+
+
+def former(path: Path) -> Path:
+    """Where the checkpoint before that in `path` is kept."""
+    return path.with_name("former.pt")
+
+
 def save(path: Path, state: dict[str, Any]) -> None:
-    """Write `state` whole and rename it into place.
+    """Write `state` whole and rename it into place; what lay there becomes the former checkpoint.
+
+    Where there is no room for a third, the former one is given up.
 
     Raises:
-        OSError: when the disk is full; the former checkpoint is intact then.
+        OSError: when the disk is full; what lay there is intact then.
     """
-    part = path.with_name(f"{path.name}.{os.getpid()}.part")
     try:
-        with part.open("wb") as file:
-            torch.save({"format": FORMAT, **state}, file)
-            file.flush()
+        _write(path, state)
+    except OSError as error:
+        if error.errno != errno.ENOSPC or not former(path).exists():
+            raise
+        former(path).unlink()
+        _write(path, state)
+    for stale in path.parent.glob(f"{path.name}.*.part"):  # of processes that were killed while they wrote
+        stale.unlink(missing_ok=True)
+
+
+def _write(path: Path, state: dict[str, Any]) -> None:
+    part = path.with_name(f"{path.name}.{os.getpid()}.part")
+    noted: _Noted | None = None
+    try:
+        # unbuffered: what cannot be written is known at once, and nothing is left to be written by closing the file
+        with part.open("wb", buffering=0) as file:
+            noted = _Noted(io.BufferedWriter(file, 1 << 20))
+            torch.save({"format": FORMAT, **state}, noted)  # type: ignore[arg-type]
+            noted.flush()
             os.fsync(file.fileno())
+        if path.exists():
+            path.replace(former(path))
         part.replace(path)
     except BaseException as error:
         part.unlink(missing_ok=True)
-        if isinstance(error, OSError) and error.filename is None:
-            raise OSError(error.errno, error.strerror, str(path)) from error
-        if isinstance(error, RuntimeError) and "PytorchStreamWriter" in str(error):
-            # torch reports a short write as an error of its own archive writer
-            raise OSError(28, "No space left on device", str(path)) from error
+        cause = noted.error if noted is not None and noted.error is not None else error
+        if isinstance(cause, OSError):
+            raise OSError(cause.errno, cause.strerror, cause.filename or str(path)) from error
         raise
-    for stale in path.parent.glob(f"{path.name}.*.part"):  # of processes that were killed while they wrote
-        stale.unlink(missing_ok=True)
 
 
 def load(path: Path, device: torch.device) -> dict[str, Any]:
     """The state in `path`.
 
     Raises:
-        UsageError: when the file is missing, torn or of another format.
+        UnreadableError: when the file is missing or torn.
+        UsageError: when it is of another format.
     """
     if not path.is_file():
-        raise UsageError(f"{path.parent.parent.name}: no checkpoint to resume from")
+        raise UnreadableError(f"{path.parent.parent.name}: no checkpoint to resume from")
     try:
         state = torch.load(path, map_location=device, weights_only=True)
     except Exception as error:
-        raise UsageError(f"{path}: not a readable checkpoint ({type(error).__name__})") from error
+        raise UnreadableError(f"{path}: not a readable checkpoint ({type(error).__name__})") from error
     found = state.get("format") if isinstance(state, dict) else None
     if not isinstance(state, dict) or found != FORMAT:
         raise UsageError(f"{path}: written by another version of cllab (format {found!r}, not {FORMAT})")
     return state
+
+
+def newest(path: Path, device: torch.device) -> tuple[dict[str, Any] | None, str]:
+    """The newest state that can be read, of `path` and the one before it, and what is lost by a file that cannot.
+
+    None where there is nothing to go on from: the run begins again.
+
+    Raises:
+        UsageError: when it was written by another version.
+    """
+    torn = ""
+    for place in (path, former(path)):
+        if not place.is_file():
+            continue
+        try:
+            return load(place, device), torn and f"{torn}; going on from the one before it"
+        except UnreadableError as error:
+            torn = torn or str(error)
+    return None, torn and f"{torn}; the run begins again"
 
 
 def encode(value: Any) -> Any:

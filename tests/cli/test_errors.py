@@ -140,8 +140,6 @@ def test_what_is_over_is_neither_stopped_nor_resumed(cllab: Cllab, store: RunSto
     said = cllab("stop", run.id)
     assert said.code == EXIT_USAGE
     assert "is not being trained; it is done" in one_line(said.err)
-    stopped = write_run(store, config(seed=2), status="stopped")
-    assert "no checkpoint" in one_line(cllab("resume", stopped.id).err)
 
 
 def test_an_unwritable_place_is_one_line(cllab: Cllab, store: RunStore, tmp_path: Path) -> None:

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import os
 import pickle
+import shutil
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -57,6 +60,28 @@ def test_a_write_that_fails_leaves_the_former_one_and_nothing_else(tmp_path: Pat
     assert caught.value.filename == str(path)
     assert checkpoint.load(path, CPU)["value"] == 1
     assert [p.name for p in tmp_path.iterdir()] == ["latest.pt"]
+
+
+def test_where_there_is_no_room_for_a_third_the_former_one_is_given_up(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "latest.pt"
+    checkpoint.save(path, {"value": 1})
+    checkpoint.save(path, {"value": 2})
+    save = torch.save
+
+    def two_fit(state: Any, file: Any) -> None:
+        if checkpoint.former(path).exists():
+            part_of(path).unlink()
+            part_of(path).symlink_to("/dev/full")
+            raise OSError(28, "No space left on device")
+        save(state, file)
+
+    monkeypatch.setattr(torch, "save", two_fit)
+    checkpoint.save(path, {"value": 3})
+    monkeypatch.undo()
+    assert checkpoint.load(path, CPU)["value"] == 3
+    assert checkpoint.load(checkpoint.former(path), CPU)["value"] == 2
 
 
 def test_an_interrupted_write_cleans_up(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -130,17 +155,152 @@ def test_a_checkpoint_of_another_version_and_a_missing_one_are_refused(tmp_path:
         checkpoint.load(path, CPU)
 
 
-def test_resuming_from_a_torn_checkpoint_exits_2_and_leaves_the_folder_alone(
-    store: RunStore, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_the_checkpoint_before_the_latest_is_kept_and_taken_where_the_latest_cannot_be_read(tmp_path: Path) -> None:
+    path = tmp_path / "latest.pt"
+    assert checkpoint.newest(path, CPU) == (None, "")
+    checkpoint.save(path, {"value": 1})
+    checkpoint.save(path, {"value": 2})
+    state, said = checkpoint.newest(path, CPU)
+    assert (state and state["value"], said) == (2, "")
+    whole = path.read_bytes()
+    path.write_bytes(whole[: len(whole) // 2])
+    state, said = checkpoint.newest(path, CPU)
+    assert state is not None
+    assert state["value"] == 1
+    assert "going on from the one before" in said
+    path.unlink()  # killed between the two renames of a save
+    state, said = checkpoint.newest(path, CPU)
+    assert (state and state["value"], said) == (1, "")
+    checkpoint.former(path).write_bytes(b"")
+    state, said = checkpoint.newest(path, CPU)
+    assert state is None
+    assert "begins again" in said
+
+
+def torn_at(run: Run, step: int) -> None:
+    """Train until `step` and die there without a word, with a checkpoint four and two steps before."""
+    old = Session.on_step
+
+    def on_step(session: Session, phase: str) -> None:
+        old(session, phase)
+        if session.learner.step in (step - 4, step - 2):
+            session.save()
+        if session.learner.step == step:
+            raise SystemExit
+
+    Session.on_step = on_step  # type: ignore[method-assign]
+    try:
+        with pytest.raises(SystemExit):
+            train(run, signals=False)
+    finally:
+        Session.on_step = old  # type: ignore[method-assign]
+
+
+def without_results(run: Run) -> tuple[Any, list[dict[str, Any]]]:
+    """What a run came to, without what depends on the clock or on how often it was begun."""
+    result = run.result()
+    assert result is not None
+    events = [e for e in run.events() if not isinstance(e, (ev.Resumed, ev.Warned))]
+    return {k: v for k, v in result.items() if k != "seconds"}, [ev.without_times(e) for e in events]
+
+
+@pytest.mark.parametrize("damage", ["none", "torn", "missing", "both torn", "no checkpoint", "nothing but a config"])
+def test_a_killed_run_goes_on_from_whatever_is_left_to_the_same_numbers(damage: str, store: RunStore) -> None:
+    whole, run = finished(store), store.create(toy("finetune", **SMALL))
+    torn_at(run, 8)
+    latest = run.checkpoint_path
+    if damage in ("torn", "both torn"):
+        latest.write_bytes(latest.read_bytes()[:1000])
+    if damage == "both torn":
+        checkpoint.former(latest).write_bytes(b"PK")
+    if damage == "missing":
+        latest.unlink()
+    if damage in ("no checkpoint", "nothing but a config"):
+        shutil.rmtree(latest.parent)
+    if damage == "nothing but a config":
+        for path in (run.events_path, run.lock_path):
+            path.unlink()
+        run.memory_folder.rmdir()
+    assert run.status().state in ("lost", "starting")
+    assert train(run, resume=True, signals=False) == 0
+    assert without_results(run) == without_results(whole)
+    warned = [e.message for e in run.events() if isinstance(e, ev.Warned)]
+    assert len(warned) == (damage in ("torn", "both torn"))
+    assert not checkpoint.former(latest).exists(), "a finished run keeps one checkpoint"
+
+
+@pytest.mark.parametrize("log", [b"", b'{"v":1,"kind":"PhaseStarted","ph'])
+def test_a_run_killed_while_it_wrote_its_first_record_begins_again(log: bytes, store: RunStore) -> None:
+    whole, run = finished(store), store.create(toy("finetune", **SMALL))
+    run.events_path.write_bytes(log)
+    run.lock_path.write_text("4711")
+    assert run.status().state == "lost"
+    assert train(run, resume=True, signals=False) == 0
+    assert without_results(run) == without_results(whole)
+
+
+def test_a_run_killed_between_its_last_record_and_its_result_is_lost_and_goes_on(store: RunStore) -> None:
     run = finished(store)
-    run.checkpoint_path.write_bytes(run.checkpoint_path.read_bytes()[:1000])
+    told = without_results(run)
+    run.result_path.unlink()
+    assert run.status().state == "lost"
+    assert train(run, resume=True, signals=False) == 0
+    assert without_results(run) == told
+
+
+def test_the_log_is_on_disk_before_the_checkpoint_that_counts_its_bytes(
+    store: RunStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    synced: list[str] = []
+    fsync = os.fsync
+
+    def noting(descriptor: int) -> None:
+        synced.append(Path(os.readlink(f"/proc/self/fd/{descriptor}")).name.split(".")[0])
+        fsync(descriptor)
+
+    monkeypatch.setattr(os, "fsync", noting)
+    run = finished(store)
+    saves = [i for i, name in enumerate(synced) if name == "latest"]
+    assert len(saves) == 2
+    assert all(synced[i - 1] == "events" for i in saves)
+    state = checkpoint.load(run.checkpoint_path, CPU)
     log = run.events_path.read_bytes()
-    assert train(run, resume=True, signals=False) == 2
-    error = capsys.readouterr().err
-    assert error.startswith("cllab: ")
-    assert error.count("\n") == 1
-    assert run.events_path.read_bytes() == log
+    assert isinstance(ev.from_line(log[: state["events_bytes"]].splitlines()[-1]), ev.CheckpointSaved)
+
+
+def test_a_log_that_a_crash_has_shortened_is_cut_at_its_last_whole_line(store: RunStore) -> None:
+    run = finished(store)
+    told = without_results(run)
+    run.result_path.unlink()
+    state = checkpoint.load(run.checkpoint_path, CPU)
+    run.events_path.write_bytes(run.events_path.read_bytes()[: state["events_bytes"] - 7])
+    assert train(run, resume=True, signals=False) == 0
+    assert all(ev.from_line(line) for line in run.events_path.read_bytes().splitlines())
+    assert without_results(run)[0] == told[0]
+
+
+@pytest.mark.parametrize("room", [300, 40_000, 3_000_000])
+def test_a_disk_that_is_full_anywhere_in_a_checkpoint_is_said_in_one_line(room: int, tmp_path: Path) -> None:
+    """A limit on the size of files is met as a full disk is: by a short write."""
+    path = tmp_path / "latest.pt"
+    checkpoint.save(path, {"value": 1})
+    code = f"""
+import resource, signal, sys, torch
+from pathlib import Path
+from cllab.engine import checkpoint
+from cllab.runs import write_error
+signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+resource.setrlimit(resource.RLIMIT_FSIZE, ({room}, {room}))
+try:
+    checkpoint.save(Path(sys.argv[1]), {{"many": [torch.zeros(50) for _ in range(300)], "big": torch.zeros(2_000_000)}})
+except OSError as error:
+    print(error.errno, error.filename, write_error(error))
+"""
+    said = subprocess.run([sys.executable, "-c", code, str(path)], capture_output=True, text=True, check=True)
+    assert said.stdout.strip() == f"27 {path} File too large: {path}"
+    assert said.stderr == ""
+    assert checkpoint.load(path, CPU)["value"] == 1
+    assert [p.name for p in tmp_path.iterdir()] == ["latest.pt"]
 
 
 def test_resuming_under_another_configuration_is_refused(store: RunStore) -> None:

@@ -84,6 +84,8 @@ def main(folder: str) -> int:
             control.paused, control.one_task = True, False
         if rate:
             time.sleep(1 / rate)
+    if isinstance(log[-1], ev.RunEnded):
+        run.result_path.write_text(json.dumps({"status": log[-1].status, "metrics": log[-1].metrics}))
     lock.release()
     return 0
 

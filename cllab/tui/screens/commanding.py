@@ -50,8 +50,7 @@ class Commanding(Replayable):
         if action == "kill":
             return training and self._overdue()
         if action == "resume":
-            ended = feed is not None and not feed.replayed and not training and status in ("failed", "stopped", "lost")
-            return ended and feed is not None and feed.run.checkpoint_path.exists()
+            return feed is not None and not feed.replayed and not training and status in ("failed", "stopped", "lost")
         return super().check_action(action, parameters)
 
     def _ask(self, command: str, wish: str) -> None:

@@ -68,18 +68,15 @@ class FailedScreen(Dialog[str]):
 
     def _keys(self) -> str:
         """The run folder, its name always whole, and the keys."""
-        can_resume = self.run.checkpoint_path.exists()
-        keys = ["esc close", "l full log", *(["r resume from the checkpoint"] if can_resume else []), "c copy"]
+        again = "r resume from the checkpoint" if self.run.checkpoint_path.exists() else "r start again"
+        keys = ["esc close", "l full log", again, "c copy"]
         room = min(WIDTH, self.app.size.width * 96 // 100) - 6
         ellipsis = cast("CllabApp", self.app).glyphs.ellipsis
         return shortened(str(self.run.folder), room, ellipsis) + "\n" + "   ".join(keys)
 
     def action_resume(self) -> None:
-        """Go on from the checkpoint, when there is one."""
-        if self.run.checkpoint_path.exists():
-            self.dismiss("resume")
-        else:
-            self.notify("there is no checkpoint to resume from", severity="warning")
+        """Go on from the checkpoint, or from the beginning when there is none."""
+        self.dismiss("resume")
 
     def action_copy(self) -> None:
         """Copy the reason and the end of the log."""

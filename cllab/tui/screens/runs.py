@@ -209,7 +209,7 @@ class RunsScreen(Screen[None]):
         if entry is None:
             return
         try:
-            self.lab.resume_run(entry.run, resume=entry.run.checkpoint_path.exists())
+            self.lab.resume_run(entry.run)
         except CllabError as error:
             self.notify(str(error), severity="error", markup=False)
 
