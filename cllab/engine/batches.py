@@ -1,16 +1,29 @@
-"""Which samples make a batch, and the batches themselves, made a chunk of many at a time."""
+"""Which samples make a batch, and the batches themselves, made a chunk of many at a time.
+
+What is drawn for the stream does not hang on what is drawn for replayed samples: order and augmentation have two
+generators each, `STREAM` and `REPLAY`. In a stream phase the stream's samples come in the same order whatever memory is
+mixed in, and their pixels do not depend on what the memory holds. With `replay = "half"` they do not depend on its
+size either; with `concat` more stored samples move the stream's to later batches, and so to other draws. Other phases
+train on the memory and draw from `REPLAY` alone.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 
 import torch
 from torch import Tensor
 
+from cllab.data.augment._draw import deliver
 from cllab.data.augment.cutmix import cutmix
 from cllab.data.base import Split
+from cllab.engine.rng import Rng
 from cllab.methods.base import Batch, Learner, Replay
+
+STREAM = {"order": "order", "augment": "augment"}
+REPLAY = {"order": "order-replay", "augment": "augment-replay"}
+"""Names of generators by what they are for."""
 
 CHUNK_FLOATS = {"cpu": 1 << 20, "cuda": 1 << 26}
 
@@ -21,17 +34,17 @@ class Position:
 
     Attributes:
         epoch, batch: next batch to train.
-        order: state of the "order" generator when the epoch began.
+        order: states of the generators of the order, by name, when the epoch began.
         chunk: first batch of the chunk that `batch` lies in.
-        augment: state of the "augment" generator when that chunk was made.
+        augment: states of the generators of the augmentation, by name, when that chunk was made.
         sums, count: losses of the epoch so far; `pending` (n, k): those since the last record.
     """
 
     epoch: int = 0
     batch: int = 0
-    order: Tensor | None = None
+    order: dict[str, Tensor] = field(default_factory=dict)
     chunk: int = 0
-    augment: Tensor | None = None
+    augment: dict[str, Tensor] = field(default_factory=dict)
     sums: list[float] = field(default_factory=list)
     count: int = 0
     names: list[str] = field(default_factory=list)
@@ -54,6 +67,23 @@ class Plan:
     from_stream: list[int]
 
 
+def generators(rng: Rng, purpose: str, phase: str) -> dict[str, torch.Generator]:
+    """The generators of a phase for "order" or "augment", by name: first that of its split, last that of replay."""
+    names = [STREAM[purpose]] if phase == "stream" else []
+    return {name: rng.cpu(name) for name in [*names, REPLAY[purpose]]}
+
+
+def states(found: Mapping[str, torch.Generator]) -> dict[str, Tensor]:
+    """The states of generators, by name."""
+    return {name: generator.get_state() for name, generator in found.items()}
+
+
+def set_states(found: Mapping[str, torch.Generator], to: Mapping[str, Tensor]) -> None:
+    """The inverse of `states`."""
+    for name, generator in found.items():
+        generator.set_state(to[name])
+
+
 def plan(
     n: int,
     n_memory: int,
@@ -61,22 +91,27 @@ def plan(
     batch_size: int,
     drop_last: bool,
     order: torch.Generator,
+    order_replay: torch.Generator,
     device: torch.device,
 ) -> Plan:
-    """An epoch over `n` samples of the stream and `n_memory` stored ones."""
+    """An epoch over `n` samples of the stream and `n_memory` stored ones; `order` draws the order of the stream's."""
     if replay == "half" and n_memory:
         n_half = batch_size // 2
         n_stream = batch_size - n_half
         steps = max(1, n // n_stream)
         stream = torch.randperm(n, generator=order)[: steps * n_stream] + n_memory
         rounds = max(1, -(-steps * n_half // n_memory))
-        drawn = torch.cat([torch.randperm(n_memory, generator=order) for _ in range(rounds)])[: steps * n_half]
+        drawn = torch.cat([torch.randperm(n_memory, generator=order_replay) for _ in range(rounds)])[: steps * n_half]
         if len(stream) < steps * n_stream:
             return Plan(torch.cat([stream, drawn]).to(device), [len(stream) + len(drawn)], [len(stream)])
         flat = torch.cat([stream.view(steps, -1), drawn.view(steps, -1)], dim=1).flatten()
         return Plan(flat.to(device), [batch_size * (i + 1) for i in range(steps)], [n_stream] * steps)
     total = n + n_memory
-    flat = torch.randperm(total, generator=order)
+    flat = torch.randperm(n, generator=order)
+    if n_memory:  # the places and the order of the stored ones are drawn apart: all orders are equally likely
+        mixed_in = torch.randperm(total, generator=order_replay)
+        mixed_in[mixed_in >= n_memory] = flat + n_memory
+        flat = mixed_in
     cuts = list(range(batch_size, total + 1, batch_size))
     rest = total % batch_size
     if not cuts or (not drop_last and rest > 1):  # a single sample cannot be batch-normalized
@@ -112,32 +147,34 @@ def prepared(
         label, phase: see `Batch`.
     """
     flat, cuts = epoch.flat, epoch.cuts
-    generator = learner.rng.cpu("augment")
+    drawing = generators(learner.rng, "augment", phase)
+    generator = next(iter(drawing.values()))
     c, h, w = whole.shape
     floats = CHUNK_FLOATS.get(learner.device.type, 1 << 22)
     per_chunk = max(1, floats // (c * h * w * cuts[0]))
     first = position.chunk
     while first < len(cuts):
         last = min(first + per_chunk, len(cuts))
-        later: Tensor | None = None
-        if position.augment is not None and position.batch > first:
-            later = generator.get_state()  # resumed inside this chunk: make it again
-            generator.set_state(position.augment)
-        position.chunk, position.augment = first, generator.get_state()
+        later: dict[str, Tensor] = {}
+        if position.augment and position.batch > first:
+            later = states(drawing)  # resumed inside this chunk: make it again
+            set_states(drawing, position.augment)
+        position.chunk, position.augment = first, states(drawing)
         start = cuts[first - 1] if first else 0
         part = flat[start : cuts[last - 1]]
         raw = whole.fetch(part)
         if last < len(cuts):
             whole.prefetch(flat[cuts[last - 1] : cuts[min(last + per_chunk, len(cuts)) - 1]])
         y, sample_ids = whole.labels[part], ids[part]
-        seen = learner.pipeline(raw, generator)
+        sizes = [b - a for a, b in zip([start, *cuts[first:last]], cuts[first:last], strict=False)]
+        seen = augmented(learner, raw, sizes, epoch.from_stream[first:last], list(drawing.values()))
         y_mix: Tensor | None = None
         shares: Tensor | None = None
         if mix:
             seen, y_mix, shares = mixed(seen, y, [cuts[i] - start for i in range(first, last)], generator)
         x = learner.normalize(seen)
-        if later is not None:  # where a method that augments by itself had left the generator
-            generator.set_state(later)
+        if later:  # where a method that augments by itself had left the generators
+            set_states(drawing, later)
         for i in range(max(first, position.batch), last):
             a, b = (cuts[i - 1] if i else 0) - start, cuts[i] - start
             yield Batch(
@@ -153,6 +190,22 @@ def prepared(
                 learner.heads,
             )
         first = last
+
+
+def augmented(
+    learner: Learner, raw: Tensor, sizes: list[int], from_stream: list[int], drawing: list[torch.Generator]
+) -> Tensor:
+    """Raw images (N, C, H, W) uint8 of batches of `sizes` samples, augmented: the first `from_stream` of each batch by
+    the first generator, the others, which are replayed, by the last."""
+    if not learner.pipeline.names or sizes == from_stream or len(drawing) == 1:
+        return learner.pipeline(raw, drawing[0])
+    parts = [k for size, n in zip(sizes, from_stream, strict=True) for k in (n, size - n)]
+    replayed = torch.repeat_interleave(torch.arange(len(parts)) % 2, torch.tensor(parts))
+    out = torch.empty_like(raw)
+    for of, generator in ((0, drawing[0]), (1, drawing[-1])):
+        rows = deliver((replayed == of).nonzero().flatten(), raw.device)
+        out.index_copy_(0, rows, learner.pipeline(raw.index_select(0, rows), generator))
+    return out
 
 
 def mixed(seen: Tensor, y: Tensor, cuts: list[int], generator: torch.Generator) -> tuple[Tensor, Tensor, Tensor]:

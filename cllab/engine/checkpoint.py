@@ -18,7 +18,7 @@ from torch import Tensor, nn
 from cllab.errors import UsageError
 from cllab.models.base import Network
 
-FORMAT = 1
+FORMAT = 2
 
 
 class UnreadableError(UsageError):

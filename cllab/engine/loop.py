@@ -24,7 +24,7 @@ from cllab import events as ev
 from cllab.config import RunConfig
 from cllab.data.base import Split, join
 from cllab.engine import trace
-from cllab.engine.batches import Position, plan, prepared
+from cllab.engine.batches import REPLAY, Position, generators, plan, prepared, set_states, states
 from cllab.engine.control import Control
 from cllab.engine.meter import Clock, Meter
 from cllab.engine.schedule import learning_rate, make_optimizer, set_rate
@@ -216,12 +216,14 @@ class Loop:
         while position.epoch < epochs:
             rate = self._rate(phase, position.epoch) if lr is None else lr
             set_rate(optimizer, rate)
-            order = learner.rng.cpu("order")
-            if position.order is None:
-                position.order = order.get_state()
+            learner.rate = rate
+            orders = generators(learner.rng, "order", phase)
+            if not position.order:
+                position.order = states(orders)
             else:
-                order.set_state(position.order)
-            drawn = plan(len(split), n_memory, replay, batch_size, drop_last, order, learner.device)
+                set_states(orders, position.order)
+            order, order_replay = next(iter(orders.values())), orders[REPLAY["order"]]
+            drawn = plan(len(split), n_memory, replay, batch_size, drop_last, order, order_replay, learner.device)
             mix, before = use_cutmix and self._cutmix, position.epoch * len(drawn.cuts)
             for batch in prepared(learner, whole, ids, drawn, position, mix, self._label(), phase):
                 learner.model.train(train_mode)
@@ -249,7 +251,7 @@ class Loop:
             )
             self.watcher.on_epoch(phase, position.epoch, epochs)
             position.epoch, position.batch, position.chunk = position.epoch + 1, 0, 0
-            position.order = position.augment = None
+            position.order, position.augment = {}, {}
             position.sums, position.count = [0.0] * len(position.sums), 0
 
     def _descend(self, optimizer: torch.optim.Optimizer) -> Descend:
@@ -263,12 +265,14 @@ class Loop:
                 total = sum(terms.values()) if len(terms) > 1 else next(iter(terms.values()))
             assert isinstance(total, Tensor)
             total.backward()  # type: ignore[no-untyped-call]
-            method.after_backward(batch)
-            usual = optimizer.param_groups[0]["lr"]
+            usual = learner.rate
             if lr is not None:
+                learner.rate = lr
                 set_rate(optimizer, lr)
+            method.after_backward(batch)
             optimizer.step()
             if lr is not None:
+                learner.rate = usual
                 set_rate(optimizer, usual)
             if clear:
                 optimizer.zero_grad(set_to_none=True)
@@ -358,6 +362,5 @@ class Loop:
         if state["position"] is not None:
             self.position = Position(**state["position"])
             for key in ("order", "augment"):
-                value = getattr(self.position, key)
-                if value is not None:
-                    setattr(self.position, key, value.cpu())
+                held: dict[str, Tensor] = getattr(self.position, key)
+                setattr(self.position, key, {name: value.cpu() for name, value in held.items()})

@@ -44,6 +44,45 @@ def quadratic(params: Sequence[nn.Parameter], anchors: Tensors, weights: Tensors
     return _Quadratic.apply(weights, anchors, *params)  # type: ignore[no-any-return]
 
 
+def damping(weights: Tensors, stiffness: float) -> Tensors:
+    """1 + stiffness w_i, what `damp` divides by."""
+    return list(torch._foreach_add(torch._foreach_mul(weights, stiffness), 1.0))
+
+
+def damp(params: Sequence[nn.Parameter], dividers: Tensors) -> None:
+    """Make the gradient step to come an implicit one with respect to a quadratic penalty, in place of the gradients.
+
+    A penalty s sum_i w_i (theta_i - a_i)^2 has curvature h_i = 2 s w_i; a plain step at rate r diverges where
+    r h_i > 2. The step that takes the penalty's gradient where it arrives, theta' = theta - r (g + h (theta' - a)), is
+    theta' = argmin_u g u + h (u - a)^2 / 2 + (u - theta)^2 / (2 r), a proximal step; solved, it is the plain one with
+    its gradient divided by 1 + r h: theta' - theta = -r (g + h (theta - a)) / (1 + r h). Whatever the strength, a
+    weight goes from theta toward a and never past it for the penalty's sake. Weights at rest stay at rest, since
+    gradients are only scaled; with momentum m the curvature that is stepped, r h / (1 + r h), is below 1 and so within
+    the bounds of heavy ball, 2 (1 + m), and of Nesterov, 2 (1 + m) / (1 + 2 m).
+
+    Args:
+        params: with the gradient of loss and penalty together.
+        dividers: `damping` of the w_i with stiffness 2 r s.
+    """
+    held = [(p.grad, d) for p, d in zip(params, dividers, strict=True) if p.grad is not None]
+    torch._foreach_div_([g for g, _ in held], [d for _, d in held])
+
+
+class Damping:
+    """`damp` with its dividers kept as long as rate, strength and weights stay the same."""
+
+    def __init__(self) -> None:
+        self._of: tuple[float, Tensors] | None = None
+        self._dividers: Tensors = []
+
+    def __call__(self, params: Sequence[nn.Parameter], weights: Tensors, strength: float, rate: float) -> None:
+        """Damp the gradients of `params` for a penalty `strength` sum_i w_i (...)^2 and a step at `rate`."""
+        stiffness = 2 * strength * rate
+        if self._of is None or self._of[0] != stiffness or self._of[1] is not weights:
+            self._of, self._dividers = (stiffness, weights), damping(weights, stiffness)
+        damp(params, self._dividers)
+
+
 def padded(values: Sequence[Tensor], like: Sequence[Tensor]) -> Tensors:
     """`values` with zero rows added up to the shapes of `like`."""
     grown = [torch.zeros_like(p) for p in like]

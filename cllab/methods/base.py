@@ -9,7 +9,7 @@ from __future__ import annotations
 import contextlib
 import copy
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, ClassVar, Literal, Protocol
 
 import torch
@@ -88,6 +88,31 @@ class Batch:
     phase: str = ""
     heads: Heads | None = None
 
+    def without_first(self) -> Batch:
+        """All samples but the first, which is the stream's."""
+        mix = None if self.y_mix is None else self.y_mix[1:]
+        return replace(
+            self,
+            x=self.x[1:],
+            y=self.y[1:],
+            raw=self.raw[1:],
+            ids=self.ids[1:],
+            n_stream=self.n_stream - 1,
+            y_mix=mix,
+        )
+
+    def joined(self, x: Tensor, y: Tensor, raw: Tensor, ids: Tensor) -> Batch:
+        """This batch, then whole images from the memory: both labels of those are `y`. Shapes as the attributes'."""
+        mix = None if self.y_mix is None else torch.cat([self.y_mix, y])
+        return replace(
+            self,
+            x=torch.cat([self.x, x]),
+            y=torch.cat([self.y, y]),
+            raw=torch.cat([self.raw, raw]),
+            ids=torch.cat([self.ids, ids]),
+            y_mix=mix,
+        )
+
     def cross_entropy(self, logits: Tensor) -> Tensor:
         """Mean cross-entropy of (B, K) logits, over both labels where images were mixed; within each sample's task
         where the scenario names it."""
@@ -124,6 +149,7 @@ class Learner:
         online: whether each sample of the stream may be read once.
         step: steps of the loop so far, one a batch.
         updates: gradient steps so far; more than `step` for methods that take several a batch.
+        rate: learning rate of the gradient step at hand.
         n_tasks: tasks of the stream, for what is divided among them.
         heads: which classes compete, where the scenario names the task; None when all do.
         tracing: whether this step is looked at; what is computed only to be published is computed only then.
@@ -159,6 +185,7 @@ class Learner:
         self.own: tuple[int, ...] = ()
         self.step = 0
         self.updates = 0
+        self.rate = 0.0
         self.n_tasks = 1
         self.heads: Heads | None = None
         self.tracing = False
@@ -200,8 +227,9 @@ class Learner:
         return normalize(raw, self.info.mean, self.info.std)
 
     def augment(self, raw: Tensor) -> Tensor:
-        """(B, C, H, W) uint8 to augmented, normalized float."""
-        return self.normalize(self.pipeline(raw, self.rng.cpu("augment")))
+        """(B, C, H, W) uint8 to augmented, normalized float: for replayed samples, whose draws are apart from the
+        stream's."""
+        return self.normalize(self.pipeline(raw, self.rng.cpu("augment-replay")))
 
     @torch.inference_mode()
     def features(self, split: Split) -> Tensor:

@@ -125,22 +125,12 @@ class BCLDual(Method):
         block = memory.blocks["held"][-1]
         if not block.size or len(batch.y) < 2:
             return batch
-        rest = Batch(
-            batch.x[1:],
-            batch.y[1:],
-            batch.raw[1:],
-            batch.ids[1:],
-            batch.n_stream - 1,
-            task_label=batch.task_label,
-            phase=batch.phase,
-            heads=batch.heads,
-        )
+        rest = batch.without_first()
         # full: the slot holds an older sample; the first write of the published code fills all slots at once
         if block.filled == block.size:
             row = slice(block.start + block.pointer, block.start + block.pointer + 1)
             raw, y, ids = (memory.buffers[name][row].clone() for name in ("images", "labels", "ids"))
-            rest.x, rest.y = torch.cat([rest.x, self.learner.augment(raw)]), torch.cat([rest.y, y])
-            rest.raw, rest.ids = torch.cat([rest.raw, raw]), torch.cat([rest.ids, ids])
+            rest = rest.joined(self.learner.augment(raw), y, raw, ids)
         memory.write(batch.raw[:1], batch.y[:1], batch.ids[:1], self.learner, part="held")
         return rest
 

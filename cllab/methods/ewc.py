@@ -62,6 +62,13 @@ class EWC(Method):
         weights: Literal["backbone", "all"] = param(
             "backbone", "Weights that are held: all but the output layer's, or all"
         )
+        step: Literal["implicit", "explicit"] = param(
+            "implicit",
+            "How a step takes the penalty: implicitly, stable at any strength, or by its gradient alone",
+            reference="explicit",
+        )
+
+    derived = frozenset({"damp"})
 
     anchors: imp.Tensors
     fisher: imp.Tensors
@@ -69,12 +76,21 @@ class EWC(Method):
     def __init__(self, config: Config, learner: Learner) -> None:
         super().__init__(config, learner)
         self.anchors, self.fisher = [], []
+        self.damp = imp.Damping()
 
     def loss(self, batch: Batch) -> dict[str, Tensor]:
         terms = {"cross-entropy": batch.cross_entropy(self.learner.model(batch.x))}
-        if self.config.strength > 0:
+        if self._holds:
             terms["penalty"] = self._penalty()
         return terms
+
+    def after_backward(self, batch: Batch) -> None:
+        if self._holds and self.config.step == "implicit":
+            self.damp(self._held(), self.fisher, self.config.strength, self.learner.rate)
+
+    @property
+    def _holds(self) -> bool:
+        return self.config.strength > 0 and bool(self.fisher)
 
     def after_fit(self, phase: str, split: Split, loop: Loop) -> None:
         if self.config.estimate == "published" and self.config.strength > 0 and len(split):
@@ -152,11 +168,11 @@ class EWC(Method):
         with learner.bulk():
             for batch in loop.batches(candidates, purpose="fisher", augment=True):
                 scores = model(batch.x)
-                loss = F.cross_entropy(scores, scores.detach().argmax(dim=1)) + self._penalty()
+                loss = F.cross_entropy(scores, scores.detach().argmax(dim=1))
+                if self._holds:
+                    loss = loss + self._penalty()
                 imp.add_batch_fisher(total, params, loss, len(batch.y) / len(candidates))
         self.fisher, self.anchors = total, [p.detach().clone() for p in params]
 
     def _penalty(self) -> Tensor:  # Eq. 3
-        if not self.fisher:
-            return torch.zeros((), device=self.learner.device)
         return self.config.strength * imp.quadratic(self._held(), self.anchors, self.fisher)  # type: ignore[no-any-return]

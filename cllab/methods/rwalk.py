@@ -53,6 +53,13 @@ class RWalk(Method):
         score: Literal["path", "published"] = param(
             "path", "Fisher and path score, or the published code's Fisher alone", reference="published"
         )
+        step: Literal["implicit", "explicit"] = param(
+            "implicit",
+            "How a step takes the penalty: implicitly, stable at any strength, or by its gradient alone",
+            reference="explicit",
+        )
+
+    derived = frozenset({"damp"})
 
     def __init__(self, config: Config, learner: Learner) -> None:
         super().__init__(config, learner)
@@ -63,16 +70,23 @@ class RWalk(Method):
         self.importance: imp.Tensors = []
         self.before: imp.Tensors = []
         self.gradients: imp.Tensors = []
+        self.damp = imp.Damping()
 
     def loss(self, batch: Batch) -> dict[str, Tensor]:
         terms = {"cross-entropy": batch.cross_entropy(self.learner.model(batch.x))}
-        if self.config.strength > 0:
+        if self.config.strength > 0 and self.importance:
             terms["penalty"] = self._penalty()
         return terms
 
     def after_backward(self, batch: Batch) -> None:
         if self.config.strength == 0:
             return
+        self._estimate()
+        if self.importance and self.config.step == "implicit":
+            self.damp(imp.trunk(self.learner.model), self.importance, self.config.strength, self.learner.rate)
+
+    def _estimate(self) -> None:
+        """Follow the Fisher (Eq. 6), and note where the path goes on from."""
         params = imp.trunk(self.learner.model)
         gradients = imp.grads(params)
         if self.config.score == "path" and self.importance:
@@ -123,6 +137,4 @@ class RWalk(Method):
         self.anchors = [p.detach().clone() for p in imp.trunk(self.learner.model)]
 
     def _penalty(self) -> Tensor:
-        if not self.importance:
-            return torch.zeros((), device=self.learner.device)
         return self.config.strength * imp.quadratic(imp.trunk(self.learner.model), self.anchors, self.importance)  # type: ignore[no-any-return]

@@ -19,7 +19,7 @@ from tests.engine.sessions import watch
 def session_of(**tables: Any) -> tuple[Session, BiC]:
     data: dict[str, Any] = {"memory": {"capacity": 200}, "train": {"memory_epochs": 1}, "scenario": {"tasks": 2}}
     for table, values in tables.items():
-        data[table] = {**data.get(table, {}), **values}
+        data[table] = {**data.get(table, {}), **values} if isinstance(values, dict) else values
     session = Session(toy("bic", **data), Record(), Control())
     session.start()
     assert isinstance(session.method, BiC)
@@ -142,14 +142,18 @@ def test_the_first_stage_follows_the_corrected_teacher() -> None:
 
 
 def test_correction_helps_where_the_newest_classes_are_favored() -> None:
-    def last(**method: Any) -> float:
+    def last(seed: int, **method: Any) -> float:
         session, _ = session_of(
-            scenario={"tasks": 5, "stream": "offline"}, train={"epochs": 4, "memory_epochs": 0}, method=method
+            seed=seed,
+            scenario={"tasks": 5, "stream": "offline"},
+            train={"epochs": 4, "memory_epochs": 0},
+            method=method,
         )
         session.walk()
         return session.metrics()["last_accuracy"]
 
-    assert last() > last(bias_epochs=0) + 0.02
+    gains = [last(seed) - last(seed, bias_epochs=0) for seed in (1, 2, 3)]
+    assert sum(gains) / 3 > 0.02
 
 
 def test_published_code_only_ever_corrects_the_last_group() -> None:

@@ -11,6 +11,7 @@ from cllab import events as ev
 from cllab.engine.run import Session
 from cllab.memory.ring import Ring
 from cllab.methods import _bilevel as bi
+from cllab.methods.base import Batch
 from tests.engine.sessions import begun, walked
 
 PLAIN = {"momentum": 0.0, "weight_decay": 0.0, "memory_epochs": 0, "batch_size": 16, "lr": 0.05}
@@ -250,3 +251,62 @@ def test_interpolation_is_exact_and_in_place() -> None:
     assert float(bi.distance(values, start)) == pytest.approx(
         float(torch.cat([(v - s).flatten() for v, s in zip(values, start, strict=True)]).norm()), rel=1e-5
     )
+
+
+# -- mixed images
+
+
+def test_a_held_out_sample_takes_its_own_second_label_with_it() -> None:
+    """CutMix of the stream: what is left of the batch keeps its second labels and the share; a stored one is whole."""
+    session = made("bcl-dual", method={"validation": 0.5}, memory={"capacity": 20})
+    method, learner, memory = session.method, session.learner, session.learner.memory
+    assert isinstance(memory, Ring)
+    generator = torch.Generator().manual_seed(3)
+    task = session.stream.tasks[0].train
+    block = memory.blocks["held"][-1]
+    for round_ in range(block.size + 2):
+        full = block.filled == block.size
+        stored = memory.buffers["labels"][block.start + block.pointer].clone()
+        rows = torch.arange(8 * round_, 8 * round_ + 8)
+        raw = task.fetch(rows)
+        batch = Batch(
+            learner.normalize(raw),
+            task.labels[rows],
+            raw,
+            task.sample_ids()[rows],
+            8,
+            y_mix=task.labels[rows].roll(3),
+            share=torch.tensor(0.3),
+            task_label=4,
+            phase="stream",
+        )
+        rest = method._exchange(batch)  # type: ignore[attr-defined]
+        assert rest.n_stream == 7
+        assert (rest.task_label, rest.phase) == (4, "stream")
+        assert rest.y_mix is not None
+        assert rest.share is batch.share
+        assert batch.y_mix is not None
+        assert torch.equal(rest.y_mix[:7], batch.y_mix[1:])
+        assert torch.equal(rest.y[:7], batch.y[1:])
+        assert len(rest.y) == len(rest.y_mix) == len(rest.x) == len(rest.raw) == len(rest.ids) == 7 + full
+        if full:
+            assert rest.y[7] == rest.y_mix[7] == stored
+        logits = torch.randn(len(rest.y), 10, generator=generator)
+        each = torch.nn.functional.cross_entropy(logits, rest.y, reduction="none")
+        other = torch.nn.functional.cross_entropy(logits, rest.y_mix, reduction="none")
+        assert rest.cross_entropy(logits).item() == pytest.approx((0.3 * each + 0.7 * other).mean().item(), rel=1e-5)
+
+
+def test_bcl_dual_learns_mixed_images_on_both_labels() -> None:
+    session = begun("bcl-dual", train={**PLAIN, "augment": ["cutmix"]}, model=NET, method={"validation": 0.5})
+    seen: list[Batch] = []
+    loss = session.method.loss
+
+    def noting(batch: Batch) -> dict[str, torch.Tensor]:
+        seen.append(batch)
+        return loss(batch)
+
+    session.method.loss = noting  # type: ignore[method-assign]
+    session.loop.fit(session.stream.tasks[0].train.subset(torch.arange(160)), phase="stream")
+    assert all(b.y_mix is not None and b.share is not None for b in seen)
+    assert sum(float(b.share) < 1 for b in seen if b.share is not None) > 4

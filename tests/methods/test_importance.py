@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import functools
 from typing import Any
 
 import pytest
 import torch
 import torch.nn.functional as F
 
+from cllab.errors import TrainingError
 from cllab.methods import _importance as imp
 from cllab.methods.base import Batch
 from cllab.methods.ewc import EWC
@@ -15,7 +17,7 @@ from cllab.methods.rwalk import RWalk
 from cllab.models.base import Network
 from cllab.models.mlp import MLP
 from cllab.models.resnet32 import ResNet32
-from tests.engine.sessions import begun, everything, watch
+from tests.engine.sessions import begun, everything, walked, watch
 from tests.memory.stores import Flat
 
 
@@ -112,6 +114,97 @@ def test_penalty_and_its_gradient_equal_autograds() -> None:
     for mine, p in zip(ours, params, strict=True):
         assert p.grad is not None
         assert torch.allclose(mine, p.grad, rtol=1e-5)
+
+
+@pytest.mark.parametrize("strength", [0.1, 10.0, 1e6])
+def test_a_damped_step_is_the_proximal_step_of_the_penalty(strength: float) -> None:
+    """argmin_u g u + s w (u - a)^2 + (u - theta)^2 / (2 r), by its stationary point."""
+    rate, shapes = 0.05, [(3, 4), (5,)]
+    theta, anchors, g = (
+        [torch.randn(s, generator=generator(10 * k + i)).double() for i, s in enumerate(shapes)] for k in range(3)
+    )
+    weights = [torch.rand(a.shape, generator=generator(7)).double() for a in anchors]
+    params = [torch.nn.Parameter(t.clone()) for t in theta]
+    for p, t, a, w, own in zip(params, theta, anchors, weights, g, strict=True):
+        p.grad = own + 2 * strength * w * (t - a)
+    imp.Damping()(params, weights, strength, rate)
+    torch.optim.SGD(params, lr=rate).step()
+    for p, t, a, w, own in zip(params, theta, anchors, weights, g, strict=True):
+        u = p.detach()
+        assert torch.allclose(
+            own + 2 * strength * w * (u - a) + (u - t) / rate, torch.zeros_like(u), atol=1e-6 * strength + 1e-9
+        )
+        assert torch.allclose(u, (t - rate * own + 2 * rate * strength * w * a) / (1 + 2 * rate * strength * w))
+
+
+def test_the_dividers_follow_rate_strength_and_weights() -> None:
+    damp, weights = imp.Damping(), [torch.tensor([2.0, 0.0])]
+
+    def left(strength: float, rate: float, held: list[torch.Tensor]) -> list[float]:
+        p = torch.nn.Parameter(torch.zeros(2))
+        p.grad = torch.ones(2)
+        damp([p], held, strength, rate)
+        return p.grad.tolist()
+
+    assert left(3.0, 0.5, weights) == pytest.approx([1 / 7, 1.0])
+    assert left(3.0, 0.25, weights) == pytest.approx([1 / 4, 1.0])
+    assert left(1.0, 0.25, weights) == pytest.approx([1 / 2, 1.0])
+    assert left(1.0, 0.25, [torch.tensor([0.0, 6.0])]) == pytest.approx([1.0, 1 / 4])
+
+
+@pytest.mark.parametrize(("momentum", "nesterov"), [(0.0, False), (0.9, False), (0.9, True), (0.99, True)])
+def test_a_damped_descent_rests_where_loss_and_penalty_balance(momentum: float, nesterov: bool) -> None:
+    """f(theta) = theta^2 / 2 and a penalty that a plain step at this rate would throw out of all bounds."""
+    weights, anchors, strength, rate = [torch.tensor([0.0, 0.01, 1.0, 1e4])], [torch.ones(4)], 50.0, 0.1
+    p = torch.nn.Parameter(torch.full((4,), -2.0))
+    optimizer = torch.optim.SGD([p], lr=rate, momentum=momentum, nesterov=nesterov)
+    damp = imp.Damping()
+    for _ in range(4000):
+        optimizer.zero_grad()
+        (p.square().sum() / 2 + strength * imp.quadratic([p], anchors, weights)).backward()
+        damp([p], weights, strength, rate)
+        optimizer.step()
+    stiff = 2 * strength * weights[0]
+    assert torch.allclose(p.detach(), stiff / (1 + stiff), atol=1e-4)
+
+
+@pytest.mark.parametrize("method", ["ewc", "rwalk"])
+@pytest.mark.parametrize("train", [{}, {"momentum": 0.0}, {"optimizer": "adam", "lr": 0.01}])
+def test_no_strength_diverges(method: str, train: dict[str, Any]) -> None:
+    tables = {"train": train, "scenario": {"tasks": 2}, "model": {"norm": False}}
+    session, _ = walked(method, method={"strength": 1e8}, **tables)
+    assert all(bool(p.isfinite().all()) for p in session.learner.model.parameters())
+    if "optimizer" not in train:  # by its gradient alone the same penalty throws the weights out of all bounds
+        with pytest.raises(TrainingError, match="not finite"):
+            walked(method, method={"strength": 1e8, "step": "explicit"}, **tables)
+
+
+@pytest.mark.parametrize("method", ["ewc", "rwalk"])
+def test_the_published_step_takes_the_penaltys_gradient_alone(method: str) -> None:
+    found = {}
+    for step in ("implicit", "explicit"):
+        session = begun(
+            method,
+            method={"strength": 5.0, "step": step},
+            train={"momentum": 0.0, "weight_decay": 0.0},
+            model={"norm": False},
+        )
+        m: Any = session.method
+        params = imp.trunk(session.learner.model)
+        weights = [torch.full_like(p, 0.3) for p in params]
+        anchors = [p.detach() - 0.1 for p in params]
+        m.anchors = anchors
+        setattr(m, "fisher" if method == "ewc" else "importance", weights)
+        before = [p.detach().clone() for p in params]
+        batch = next(iter(session.loop.batches(everything(session, 16), purpose="test")))
+        own = torch.autograd.grad(F.cross_entropy(session.learner.model(batch.x), batch.y), params)
+        session.learner.rate = 0.05
+        assert session.loop.optimizer is not None
+        session.loop._descend(session.loop.optimizer)(functools.partial(m.loss, batch), batch)
+        found[step] = [p.detach() - b for p, b in zip(params, before, strict=True)]
+        divider = 1 + 0.05 * 2 * 5.0 * 0.3 if step == "implicit" else 1.0
+        for moved, g in zip(found[step], own, strict=True):
+            assert torch.allclose(moved, -0.05 * (g + 2 * 5.0 * 0.3 * 0.1) / divider, atol=1e-6)
 
 
 def test_the_head_is_free() -> None:

@@ -161,3 +161,73 @@ def test_rehearsal_learns_what_the_memory_holds_after_the_task() -> None:
     session.start()
     session.walk()
     assert not strangers
+
+
+# -- what is drawn for the stream does not hang on replay
+
+
+def stream_parts(method: str, /, **tables: Any) -> list[tuple[list[int], torch.Tensor]]:
+    """Identities and pixels of the stream's samples, batch by batch."""
+    train = {"augment": ["crop", "flip"], "memory_epochs": 1, **tables.pop("train", {})}
+    _, batches, _ = followed(method, **{"scenario": {"tasks": 3}, "train": train, **tables})
+    return [(b.ids[: b.n_stream].tolist(), b.x[: b.n_stream]) for _, b in batches if b.phase == "stream"]
+
+
+def assert_same(first: list[tuple[list[int], torch.Tensor]], second: list[tuple[list[int], torch.Tensor]]) -> None:
+    assert [ids for ids, _ in first] == [ids for ids, _ in second]
+    assert all(torch.equal(a, b) for (_, a), (_, b) in zip(first, second, strict=True))
+
+
+def test_replay_size_leaves_the_streams_pixels_where_they_were() -> None:
+    four, thirty = (stream_parts("er", method={"replay_size": n}) for n in (4, 30))
+    assert_same(four, thirty)
+    assert len(four) > 20
+
+
+@pytest.mark.parametrize(
+    ("one", "other"),
+    [
+        ({"memory": {"capacity": 20}}, {"memory": {"capacity": 70}}),
+        ({"memory": {"name": "random"}}, {"memory": {"name": "class-balanced"}}),
+        ({"train": {"memory_epochs": 1}}, {"train": {"memory_epochs": 4}}),
+    ],
+)
+def test_the_memory_leaves_the_stream_where_it_was_in_batches_of_halves(
+    one: dict[str, Any], other: dict[str, Any]
+) -> None:
+    assert_same(stream_parts("rm", **one), stream_parts("rm", **other))
+
+
+def test_the_memorys_size_leaves_the_order_of_later_epochs_where_it_was() -> None:
+    tables = {"scenario": {"tasks": 3, "stream": "offline"}, "train": {"epochs": 3, "memory_epochs": 0}}
+    assert_same(*(stream_parts("rm", memory={"capacity": n}, **tables) for n in (20, 70)))
+
+
+def test_the_memorys_content_leaves_the_stream_where_it_was_in_shuffled_sets() -> None:
+    both = [stream_parts("finetune", memory={"name": name, "capacity": 60}) for name in ("random", "class-balanced")]
+    assert_same(*both)
+
+
+def test_the_memorys_size_leaves_the_order_of_the_stream_in_shuffled_sets() -> None:
+    orders = []
+    for capacity in (0, 30, 90):
+        parts = stream_parts("finetune", memory={"name": "random", "capacity": capacity})
+        orders.append([i for ids, _ in parts for i in ids])
+    own = orders[0]
+    # a last batch that is not full is left out, with memory or without: what is common is in the same order
+    for order in orders[1:]:
+        common = set(own) & set(order)
+        assert len(common) > 0.9 * len(own)
+        assert [i for i in own if i in common] == [i for i in order if i in common]
+
+
+def test_augmented_rows_stay_in_their_places() -> None:
+    tables = {"memory": {"capacity": 60}, "train": {"augment": ["flip"], "memory_epochs": 0}, "scenario": {"tasks": 3}}
+    session, batches, _ = followed("finetune", **tables)
+    flipped = {True: 0, False: 0}
+    for _, batch in batches:
+        plain = session.learner.normalize(batch.raw)
+        for i, (seen, stored) in enumerate(zip(batch.x, plain, strict=True)):
+            assert torch.equal(seen, stored) or torch.equal(seen, stored.flip(-1))
+            flipped[i < batch.n_stream] += torch.equal(seen, stored.flip(-1))
+    assert min(flipped.values()) > 20, "both parts are augmented"
