@@ -56,7 +56,12 @@ def task_accuracy(r: ArrayLike) -> float:
 
 
 def forgetting(r: ArrayLike) -> float:
-    """F = mean_{j<E-1} (max_{j<=i<E-1} R[i, j] - R[E-1, j]) (Chaudhry et al. 2018, Eq. 3); r: (E, E)."""
+    """F = mean_{j<E-1} (max_{j<=i<E-1} R[i, j] - R[E-1, j]); r: (E, E).
+
+    Chaudhry et al. 2018, arXiv:1801.10112, Eq. 3: there the maximum is written over all earlier rows, of an accuracy
+    that is defined for j <= i. Where tasks not learned yet are evaluated too, the two readings differ:
+    `forgetting_any_row` is the literal one.
+    """
     return _mean(forgetting_per_task(r))
 
 
@@ -75,8 +80,9 @@ def forgetting_per_task(r: ArrayLike) -> Array:
 def forgetting_any_row(r: ArrayLike) -> float:
     """As `forgetting`, but the maximum runs over all rows before the last, also before task j was learned.
 
-    This is what the published code of Rainbow Memory and of Bilevel Continual Learning computes; in blurry streams,
-    where every class is seen from the first task on, it is the natural reading. r: (E, E).
+    Chaudhry et al. 2018, Eq. 3, to the letter, and what the published code of Rainbow Memory (Bang et al. 2021) and of
+    Bilevel Continual Learning (Pham et al. 2020) computes; in blurry streams, where every class is seen from the first
+    task on, it is the natural reading. r: (E, E).
     """
     r = np.asarray(r, float)
     if len(r) < 2:
@@ -86,6 +92,16 @@ def forgetting_any_row(r: ArrayLike) -> float:
     if not known.any():
         return float("nan")
     return float(np.mean(np.nanmax(earlier[:, known], axis=0) - last[known]))
+
+
+def forgetting_all_tasks(r: ArrayLike) -> float:
+    """As `forgetting`, but divided by E: the last task, which nothing came after, counts as 0.
+
+    The divisor of GEM's published code for backward transfer, applied to forgetting; means over all tasks are reported
+    too, and are smaller by (E - 1) / E. NaN where the forgetting of an earlier task is not known. r: (E, E).
+    """
+    lost = forgetting_per_task(r)
+    return float(np.sum(lost) / (len(lost) + 1)) if len(lost) else float("nan")
 
 
 def backward_transfer(r: ArrayLike) -> float:
@@ -185,8 +201,16 @@ METRICS: dict[str, Metric] = {
             "forgetting",
             "forgetting",
             "mean_{j<E-1} (max_{j<=i<E-1} R[i,j] - R[E-1,j])",
-            "How far old tasks fell from the best they ever were.",
-            "Chaudhry et al. 2018, Eq. 3",
+            "How far old tasks fell from the best they ever were, from when they were learned.",
+            "Chaudhry et al. 2018, Eq. 3, where the accuracy on j is defined from row j on",
+            False,
+        ),
+        Metric(
+            "forgetting_all_tasks",
+            "forgetting (all tasks)",
+            "(1/E) sum_{j<E-1} (max_{j<=i<E-1} R[i,j] - R[E-1,j])",
+            "As forgetting, divided by the number of tasks: the last task counts as 0.",
+            "Chaudhry et al. 2018, Eq. 3, with the divisor of the code of Lopez-Paz & Ranzato 2017",
             False,
         ),
         Metric(
@@ -194,7 +218,7 @@ METRICS: dict[str, Metric] = {
             "forgetting (all rows)",
             "mean_{j<E-1} (max_{i<E-1} R[i,j] - R[E-1,j])",
             "As forgetting, with the best over all earlier rows: the published code's, natural in blurry streams.",
-            "F_last in the code of Bang et al. 2021",
+            "Chaudhry et al. 2018, Eq. 3, to the letter; the code of Bang et al. 2021 and Pham et al. 2020",
             False,
         ),
         Metric(
@@ -264,6 +288,14 @@ METRICS: dict[str, Metric] = {
             "A_AUC, Koh et al. 2022",
         ),
         Metric(
+            "left_accuracy",
+            "accuracy of the model left",
+            "a[E-1] of the last epoch",
+            "As last accuracy, of the model that is left after the last task, also where a run reports its best test "
+            "epoch; of runs that evaluate epochs.",
+            "the code of Bang et al. 2021, its final epoch",
+        ),
+        Metric(
             "best_accuracy",
             "best test epoch",
             "max over epochs of the last task",
@@ -296,6 +328,7 @@ def summary(
         "task_accuracy": task_accuracy,
         "forgetting": forgetting,
         "forgetting_any_row": forgetting_any_row,
+        "forgetting_all_tasks": forgetting_all_tasks,
         "backward_transfer": backward_transfer,
         "learning_accuracy": learning_accuracy,
     }

@@ -69,7 +69,7 @@ class Cell:
 
 @dataclass(frozen=True)
 class Cost:
-    """Something that a run takes.
+    """Something that a run takes, or is given.
 
     Attributes:
         of: finds it in a run; None where it is not known.
@@ -83,6 +83,7 @@ class Cost:
 
 
 COSTS = {
+    "rate": Cost("learning rate", lambda o: o.value("train.lr"), "{:g}".format),
     "seconds": Cost("seconds a run", lambda o: o.seconds.get("total"), "{:.1f}".format, varies=True),
     "gradient_steps": Cost("gradient steps", lambda o: o.gradient_steps or None, "{:,.0f}".format),
     "memory": Cost("memory (MB)", lambda o: o.memory["bytes"] / 1e6 if o.memory else None, "{:.2f}".format),
@@ -246,8 +247,11 @@ class Done:
         return self._found.get((config.signature, config.seed))
 
     def metric(self, config: RunConfig, name: str) -> float | None:
-        """A metric of that run; intransigence against the joint run among these."""
+        """A metric of that run; intransigence against the joint run among these, and the accuracy of the model left
+        also of runs that report no other."""
         found = self.get(config)
+        if name == "left_accuracy" and config.evaluate.report == "last":
+            name = "last_accuracy"
         if found is not None and name == "intransigence":
             found = joint.with_intransigence(found, self.all)
         return found.metrics.get(name) if found is not None else None

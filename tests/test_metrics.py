@@ -30,6 +30,9 @@ def test_forgetting_is_from_the_best_since_the_task_was_learned() -> None:
     assert m.forgetting(r) == pytest.approx(0.3)
     # the published code also looks at rows before the task was learned: .95 - .5
     assert m.forgetting_any_row(r) == pytest.approx((0.5 + 0.45) / 2)
+    # the last task counts as 0: (.5 + .1 + 0) / 3
+    assert m.forgetting_all_tasks(r) == pytest.approx(0.2)
+    assert m.summary(r, [0.5, 0.5, 0.5], n_tasks=3)["forgetting_all_tasks"] == pytest.approx(0.2)
     assert m.backward_transfer(r) == pytest.approx((-0.1 - 0.1) / 2)
 
 
@@ -48,10 +51,22 @@ def test_missing_entries_are_left_out_not_counted_as_zero() -> None:
     r[2, 0] = np.nan
     assert m.forgetting(r) == pytest.approx(0.05)
     assert m.forgetting_any_row(r) == pytest.approx(0.05)
+    assert math.isnan(m.forgetting_all_tasks(r)), "a task that is not known is not a task that forgot nothing"
+
+
+def test_every_definition_of_forgetting_names_the_equation_it_reads() -> None:
+    for name in ("forgetting", "forgetting_any_row", "forgetting_all_tasks"):
+        assert "Chaudhry et al. 2018, Eq. 3" in m.METRICS[name].source
+        assert not m.METRICS[name].higher_is_better
 
 
 def test_one_task_has_no_transfer_and_no_forgetting() -> None:
-    for value in (m.forgetting([[0.9]]), m.forgetting_any_row([[0.9]]), m.backward_transfer([[0.9]])):
+    for value in (
+        m.forgetting_all_tasks([[0.9]]),
+        m.forgetting([[0.9]]),
+        m.forgetting_any_row([[0.9]]),
+        m.backward_transfer([[0.9]]),
+    ):
         assert math.isnan(value)
     assert m.learning_accuracy([[0.9]]) == m.task_accuracy([[0.9]]) == 0.9
 

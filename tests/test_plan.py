@@ -76,6 +76,29 @@ def test_markdown_tells_means_seeds_and_published_numbers(path: Path, store: Run
     assert "| 60.00 (n = 1) |" in plan.markdown(loaded, cells, half)
 
 
+def test_the_model_that_is_left_stands_beside_the_best_epoch(path: Path, store: RunStore) -> None:
+    """A run that reports its last model needs no metric of its own for it; one that reports another epoch does."""
+    path.write_text(path.read_text().replace('metric = "intransigence"', 'metric = "left_accuracy"'))
+    cells = list(plan.load(str(path)).cells())
+    for config in plan.missing(cells, Done()):
+        write_run(store, config, seen=(0.9, 0.8, 0.7))
+    done = Done(outcome.finished(store))
+    plain, left = cells
+    assert done.stat(left) == done.stat(plain)
+    best = [config.override(["evaluate.report=best"]) for config in plain.configs]
+    for config in best:
+        write_run(store, config, seen=(0.9, 0.8, 0.7))
+    again = Done(outcome.finished(store))
+    assert [again.metric(config, "last_accuracy") for config in best] == [0.7, 0.7]
+    assert [again.metric(config, "left_accuracy") for config in best] == [None, None]
+
+
+def test_the_rate_of_a_row_stands_in_the_table(path: Path, store: RunStore) -> None:
+    lines = two_configurations(path, store, 'costs = ["rate"]\n')
+    assert lines[2].endswith("| seconds a run | learning rate |")
+    assert lines[4].endswith("| 0.05 / 0.5 |")
+
+
 def test_a_shipped_plan_is_called_by_its_name() -> None:
     loaded = plan.load("rm-mnist-switches")
     cells = list(loaded.cells())

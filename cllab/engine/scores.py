@@ -20,6 +20,7 @@ class Scores:
         unnamed: the same without the task's name; empty where it is not told anyway.
         seen: after every task, the accuracy on the test samples of all classes seen, as the run reports it.
         best: the same of the best epoch of the deciding phase.
+        left: the same of the model that was left after the latest task.
         per_class: after the latest task.
         baseline: of the untrained model, where forward transfer was asked for.
         curve: (samples seen, accuracy on what was seen) over the stream.
@@ -31,6 +32,7 @@ class Scores:
     unnamed: list[Row] = field(default_factory=list)
     seen: list[float] = field(default_factory=list)
     best: list[float] = field(default_factory=list)
+    left: float | None = None
     per_class: Row = ()
     baseline: Row | None = None
     curve: list[tuple[int, float]] = field(default_factory=list)
@@ -46,6 +48,7 @@ class Scores:
             self.unnamed.append(unnamed)
         self.seen.append(best if report_best else last)
         self.best.append(best)
+        self.left = last
         self.per_class = per_class
 
     def metrics(self, n_tasks: int, *, with_best: bool) -> dict[str, float]:
@@ -57,6 +60,8 @@ class Scores:
             )
         if self.best and with_best:
             values["best_accuracy"] = self.best[-1]
+            if self.left is not None:
+                values["left_accuracy"] = self.left
         return values
 
     def result(self, n_tasks: int) -> dict[str, Any]:
@@ -77,6 +82,7 @@ class Scores:
             "unnamed": [list(r) for r in self.unnamed],
             "seen": self.seen,
             "best": self.best,
+            "left": self.left,
             "per_class": list(self.per_class),
             "baseline": None if self.baseline is None else list(self.baseline),
             "curve": [list(p) for p in self.curve],
@@ -92,6 +98,7 @@ class Scores:
             unnamed=[tuple(r) for r in state["unnamed"]],
             seen=list(state["seen"]),
             best=list(state["best"]),
+            left=state.get("left"),
             per_class=tuple(state["per_class"]),
             baseline=None if state["baseline"] is None else tuple(state["baseline"]),
             curve=[(int(n), float(a)) for n, a in state["curve"]],

@@ -206,6 +206,9 @@ def test_reporting_the_best_epoch(method: str) -> None:
     plain, _ = walked(method, scenario={"tasks": 2, "stream": "offline"}, train=train_table, memory={"capacity": 100})
     assert plain.scores.rows == session.scores.rows, "reporting another epoch changes no row and no training"
     assert "best_accuracy" not in plain.metrics()
+    found = session.metrics()
+    assert found["last_accuracy"] == found["best_accuracy"] == max(epochs)
+    assert found["left_accuracy"] == plain.metrics()["last_accuracy"] == epochs[-1]
 
 
 def test_head_keep_and_head_reset() -> None:
