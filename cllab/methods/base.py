@@ -44,6 +44,7 @@ class MethodInfo:
         replay: how the memory is mixed into the stream.
         memory_update: offered once per "task", or at every "step".
         memory_only: True when it trains on the memory alone.
+        uses_memory: False when it never looks into a memory; it is given none then, whatever the capacity.
     """
 
     title: str
@@ -59,6 +60,7 @@ class MethodInfo:
     replay: Replay = "concat"
     memory_update: Literal["task", "step"] = "task"
     memory_only: bool = False
+    uses_memory: bool = True
 
 
 @dataclass

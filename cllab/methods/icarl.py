@@ -2,7 +2,8 @@
 
 Rebuffi et al., "iCaRL: Incremental Classifier and Representation Learning", CVPR 2017, arXiv:1611.07725, Algorithms
 1-5: binary cross-entropy of every output, against the label for the current task's classes and against the earlier
-network for the others. In a blurry stream the current task's classes are its majors. `algorithm = "published"` is
+network for the others; where the scenario names the task, a label says something of its own task's outputs alone. In a
+blurry stream the current task's classes are its majors. `algorithm = "published"` is
 Rainbow Memory's code (arXiv:2103.17230): 2,048 extra features, a classifier that is never trained, cross-entropy on new
 classes only (in a blurry stream: none after the first task), and zero vectors as the means of classes without
 exemplars.
@@ -18,6 +19,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from cllab.methods import _distill as distill
+from cllab.methods._heads import cross_entropies
 from cllab.methods.base import Batch, Learner, Method, MethodInfo
 from cllab.models.base import FeatureBlock, Network
 from cllab.spec import param
@@ -102,6 +104,8 @@ class ICaRL(Method):
         if batch.y_mix is not None and batch.share is not None:
             target = batch.share * target + (1 - batch.share) * distill.binary_targets(batch.y_mix, k)
         errors = F.binary_cross_entropy_with_logits(scores, target, reduction="none")
+        if batch.heads is not None:
+            errors = errors * batch.heads.mask(batch.y, k)
         if self.teacher is None:
             return {"classification": errors.sum(dim=1).mean()}
         mask = self.kept
@@ -116,9 +120,9 @@ class ICaRL(Method):
     def _published_loss(self, batch: Batch, scores: Tensor) -> dict[str, Tensor]:
         n_old = len(self.learner.old)
         new = (batch.y >= n_old).float()
-        loss = F.cross_entropy(scores, batch.y, reduction="none")
+        loss = cross_entropies(batch.heads, scores, batch.y)
         if batch.y_mix is not None and batch.share is not None:
-            loss = batch.share * loss + (1 - batch.share) * F.cross_entropy(scores, batch.y_mix, reduction="none")
+            loss = batch.share * loss + (1 - batch.share) * cross_entropies(batch.heads, scores, batch.y_mix)
         terms = {"classification": distill.mean_where(loss, new)}
         if self.teacher is not None:
             with torch.no_grad():

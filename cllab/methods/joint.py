@@ -28,6 +28,7 @@ class Joint(Method):
         family="bound",
         needs=frozenset({"past-data"}),
         memory="random",
+        uses_memory=False,
         replay="none",
         reference={"evaluate.report": "best"},
     )

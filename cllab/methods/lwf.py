@@ -34,6 +34,7 @@ class LwF(Method):
         needs=frozenset({"boundaries"}),
         inert={"method.strength": 0.0},
         memory="random",
+        uses_memory=False,
         replay="none",
     )
 
