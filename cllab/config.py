@@ -25,6 +25,14 @@ class TrainConfig:
     epochs: int = param(
         1, "Passes over a task's stream; an online stream allows one", source="n_epoch", low=0, high=10000
     )
+    steps: int = param(
+        0,
+        "Gradient steps over a task's offline stream, in place of epochs: as many passes as they take, the last cut "
+        "short; 0 to count epochs",
+        source="iters",
+        low=0,
+        high=10_000_000,
+    )
     memory_epochs: int = param(
         0, "Passes over the memory after a task's stream has passed", source="n_epoch, online", low=0, high=10000
     )

@@ -68,6 +68,15 @@ def problems(config: RunConfig, catalog: Catalog) -> Iterator[str]:
             f"train.epochs = {config.train.epochs}, but an online stream is read once; set train.epochs = 1 and use "
             "train.memory_epochs to go on training on the memory, or scenario.stream = 'offline'"
         )
+    if config.train.steps and online:
+        yield (
+            f"train.steps = {config.train.steps}, but an online stream is read once; set train.steps = 0 or "
+            "scenario.stream = 'offline'"
+        )
+    elif config.train.steps and method.facts.get("memory_only", False):
+        yield f"train.steps counts steps over the stream, and method '{method.name}' learns from its memory; set epochs"
+    elif config.train.steps and config.train.epochs > 1:
+        yield f"train.epochs = {config.train.epochs} and train.steps = {config.train.steps}: only one can be given"
     if config.train.memory_epochs and not online and not method.facts.get("memory_only", False):
         yield (
             f"train.memory_epochs = {config.train.memory_epochs} belongs to online streams; "

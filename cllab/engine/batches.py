@@ -66,6 +66,10 @@ class Plan:
     cuts: list[int]
     from_stream: list[int]
 
+    def first(self, n: int) -> Plan:
+        """The first `n` batches, at least one."""
+        return self if n >= len(self.cuts) else Plan(self.flat[: self.cuts[n - 1]], self.cuts[:n], self.from_stream[:n])
+
 
 def generators(rng: Rng, purpose: str, phase: str) -> dict[str, torch.Generator]:
     """The generators of a phase for "order" or "augment", by name: first that of its split, last that of replay."""

@@ -333,7 +333,7 @@ class Method:
         train, capacity = loop.train, self.learner.memory.capacity
         before = sum(len(t.train) for t in stream.tasks[: task.index])
         held = min(capacity, before)
-        steps = train.epochs * loop.steps_per_epoch(len(task.train), self.info.replay, train.batch_size, held)
+        steps = loop.stream_steps(len(task.train), self.info.replay, held)
         if loop.online and train.memory_epochs and capacity:
             after = min(capacity, before + len(task.train))
             steps += train.memory_epochs * loop.steps_per_epoch(after, "none", train.batch_size, 0)

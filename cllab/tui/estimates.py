@@ -62,6 +62,8 @@ def work(config: RunConfig, catalog: Catalog) -> float | None:
     facts = catalog.get("method", config.method.name).facts
     if facts.get("memory_only"):
         learned = replayed + capacity * config.train.epochs * tasks + EVALUATION * total
+    elif config.train.steps:
+        learned = float(config.train.steps * config.train.batch_size * tasks)
     else:
         learned = total * max(1, config.train.epochs) + replayed
         learned += capacity * config.train.epochs * tasks if facts.get("replay") == "concat" else 0

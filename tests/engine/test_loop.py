@@ -12,7 +12,7 @@ from cllab import events as ev
 from cllab.engine import batches as batches_module
 from cllab.engine.control import Control
 from cllab.engine.run import Session
-from cllab.errors import TrainingError
+from cllab.errors import TrainingError, UsageError
 from cllab.methods.base import Batch
 from tests.conftest import Record, toy
 from tests.engine.sessions import begun, everything, learned, walked
@@ -395,3 +395,43 @@ def test_traces_are_published_for_as_many_steps_as_asked() -> None:
     assert [t.step for t in traces] == [1, 2, 3]
     assert all(t.scalars == {"batch": 16.0} for t in traces)
     assert session.learner.traces == {}
+
+
+OFFLINE: dict[str, Any] = {"scenario": {"tasks": 2, "stream": "offline"}, "dataset": {"per_class": 20}}
+
+
+@pytest.mark.parametrize("method", ["finetune", "icarl", "rm", "joint", "lwf"])
+def test_steps_in_place_of_epochs(method: str) -> None:
+    """100 samples of a task make 6 batches of 16: 15 steps are two passes and a half, and the memory adds batches."""
+    session, record = walked(method, **OFFLINE, train={"batch_size": 16, "steps": 15, "memory_epochs": 0})
+    phases = [e for e in record.of(ev.PhaseStarted) if e.phase == "stream"]
+    assert [e.steps for e in phases] == [15, 15]
+    assert session.learner.step == 30
+    (started,) = record.of(ev.RunStarted)
+    assert started.steps == (15, 15)
+    ended = [e for e in record.of(ev.EpochEnded) if e.task == 0]
+    assert [(e.epoch, e.epochs) for e in ended] == [(i, len(ended)) for i in range(len(ended))]
+    last = [e for e in record.of(ev.StepEnded) if e.phase == "stream"][-1]
+    assert (last.phase_step, last.phase_steps) == (15, 15)
+
+
+def test_whole_epochs_counted_in_steps_are_those_epochs() -> None:
+    by_steps, _ = walked("er", **OFFLINE, train={"batch_size": 16, "steps": 18, "memory_epochs": 0})
+    by_epochs, _ = walked("er", **OFFLINE, train={"batch_size": 16, "epochs": 3, "memory_epochs": 0})
+    for a, b in zip(by_steps.learner.model.parameters(), by_epochs.learner.model.parameters(), strict=True):
+        assert torch.equal(a, b)
+
+
+@pytest.mark.parametrize(
+    ("tables", "says"),
+    [
+        ({"scenario": {"stream": "online"}}, "an online stream is read once"),
+        ({"train": {"epochs": 3}}, "only one can be given"),
+        ({"method": {"name": "gdumb"}, "memory": {"capacity": 10}}, "learns from its memory"),
+    ],
+)
+def test_steps_that_cannot_be(tables: dict[str, Any], says: str) -> None:
+    data = {**OFFLINE, **{k: {**OFFLINE.get(k, {}), **v} for k, v in tables.items()}}
+    train = {"steps": 15, "memory_epochs": 0, **data.pop("train", {})}
+    with pytest.raises(UsageError, match=says):
+        toy("finetune", **data, train=train)
