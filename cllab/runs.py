@@ -34,6 +34,13 @@ CONTROL_COMMANDS = ("pause", "resume", "step", "stop", "trace")
 """What a viewer may ask: `step` runs to the end of the current task and pauses there; `trace N` traces the next N steps
 (1 without a number), and a run that is paused takes exactly these steps and pauses again."""
 
+_WISHES = {
+    "starting": {"stop": "stopping", "pause": "pausing"},
+    "training": {"stop": "stopping", "pause": "pausing"},
+    "paused": {"stop": "stopping", "resume": "resuming", "step": "resuming"},
+}
+"""By the state of a run: what a command is until it has been carried out."""
+
 
 def runs_folder(given: str | os.PathLike[str] | None = None) -> Path:
     """Where runs are kept: `given`, else $CLLAB_RUNS, else ./runs."""
@@ -278,6 +285,20 @@ class Run:
             raise UsageError(f"no command '{name}'{nearest(name, CONTROL_COMMANDS)}")
         with self.control_path.open("ab", buffering=0) as file:
             file.write(f"{time.time_ns()} {name}\n".encode())
+
+    def wish(self, state: str) -> str:
+        """What the process was asked for last and has not done yet, of a run in `state`: "stopping", "pausing",
+        "resuming", or an empty string."""
+        wish = _WISHES.get(state, {})
+        if not wish:
+            return ""
+        try:
+            # one command a line, the newest last; what was asked of a former process was not asked of this one
+            asked, _, name = self.control_path.read_text(encoding="utf-8").strip().rpartition("\n")[2].partition(" ")
+            ours = int(asked) >= self.lock_path.stat().st_mtime_ns
+        except (OSError, ValueError):
+            return ""
+        return wish.get(name.strip(), "") if ours else ""
 
     def log_tail(self, lines: int = 12) -> list[str]:
         """The last lines of what libraries and Python printed."""

@@ -40,6 +40,8 @@ class Glyphs:
     knob: str
     up: str
     down: str
+    rising: str
+    falling: str
     half: str
     ellipsis: str
     empty: str
@@ -51,11 +53,13 @@ class Glyphs:
         return self.states.get(name, "?")
 
 
-_NAMES = ("starting", "training", "paused", "done", "failed", "stopped", "lost", "stopping", "queued")
+_NAMES = (
+    "starting", "training", "paused", "done", "failed", "stopped", "lost", "stopping", "queued", "pausing", "resuming"
+)  # fmt: skip
 
 UNICODE = Glyphs(
     ascii=False,
-    states=dict(zip(_NAMES, "○▸‖✓✗■✗■·", strict=True)),
+    states=dict(zip(_NAMES, "○▸‖✓✗■✗■·‖▸", strict=True)),
     eighths=" ▏▎▍▌▋▊▉█",
     shades="█▓▒░",
     levels="▁▂▃▄▅▆▇█",
@@ -74,6 +78,8 @@ UNICODE = Glyphs(
     knob="●",
     up="+",
     down="−",
+    rising="▴",
+    falling="▾",
     half="▀",
     ellipsis="…",
     empty="·",
@@ -82,7 +88,7 @@ UNICODE = Glyphs(
 )
 ASCII = Glyphs(
     ascii=True,
-    states=dict(zip(_NAMES, "o>=vx-!-.", strict=True)),
+    states=dict(zip(_NAMES, "o>=vx-!-.=>", strict=True)),
     eighths="    #####",
     shades="#%+.",
     levels="_.-=+*%#",
@@ -101,6 +107,8 @@ ASCII = Glyphs(
     knob="O",
     up="+",
     down="-",
+    rising="^",
+    falling="v",
     half=" ",
     ellipsis="~",
     empty=".",

@@ -64,7 +64,7 @@ def start_text(start: Start, app: CllabApp, *, quick: bool = False) -> Text:
 
 def _claims(start: Start) -> list[str]:
     """What the preset says will come out."""
-    from cllab.metrics import METRICS
+    from cllab.metrics import METRICS, unit
 
     claims = start.given.get("expect", [])
     out = []
@@ -74,18 +74,22 @@ def _claims(start: Start) -> list[str]:
         metric, value = claim.get("metric"), claim.get("value")
         if isinstance(metric, str) and isinstance(value, (int, float)):
             title = METRICS[metric].title if metric in METRICS else metric
-            out.append(f"expects {title} {100 * value:.1f} %, {claim.get('source', '')}".rstrip(", "))
+            out.append(f"expects {title} {100 * value:.1f} {unit(metric)}, {claim.get('source', '')}".rstrip(", "))
     return out
 
 
 def entry_text(entry: Entry, app: CllabApp) -> Text:
     """How a run stands, and what came out of it."""
+    from cllab.metrics import unit
+
     colors, sep = app.palette, app.glyphs.sep
     bad = entry.state in ("failed", "lost")
     text = Text()
     text.append(entry.name, style(colors.focus, bold=True))
     text.append(f"  {entry.run.id}\n", style(colors.muted))
-    state = f"{app.glyphs.state(entry.state)} {entry.state}"
+    state = f"{app.glyphs.state(entry.word)} {entry.word}"
+    if entry.fraction is not None and not entry.is_over:
+        state += f", {100 * entry.fraction:.0f} % done"
     text.append(state, style(colors.lost if bad else colors.text, bold=True))
     reason = entry.problem or entry.reason
     text.append(f": {reason}\n" if reason else "\n", style(colors.lost if bad else colors.muted))
@@ -96,8 +100,12 @@ def entry_text(entry: Entry, app: CllabApp) -> Text:
         parts.append(f"seed {entry.seed}")
     text.append(sep.join(p for p in parts if p) + "\n", style(colors.text))
     results = [
-        f"{name} {100 * value:.1f} %"
-        for name, value in (("average", entry.average), ("last", entry.last), ("forgetting", entry.forgetting))
+        f"{name} {100 * value:.1f} {unit(key)}"
+        for name, key, value in (
+            ("average", "average_accuracy", entry.average),
+            ("last", "last_accuracy", entry.last),
+            ("forgetting", "forgetting", entry.forgetting),
+        )
         if value is not None
     ]
     if entry.seconds is not None:

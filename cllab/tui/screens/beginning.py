@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
@@ -42,6 +43,8 @@ class Beginning(DataOffer):
         self._quick: Start | None = None
         self._few: list[Start] = []
         self._n_presets = 0
+        self._version = -1
+        self._listed = 0.0
 
     @property
     def lab(self) -> CllabApp:
@@ -93,6 +96,7 @@ class Beginning(DataOffer):
     # -- the list of presets and runs
 
     def _list(self) -> None:
+        self._listed = time.monotonic()
         self.query_one(StartList).show(self._quick, self._few, self._n_presets, self.index.entries)
 
     def _find_presets(self) -> None:

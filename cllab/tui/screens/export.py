@@ -16,6 +16,7 @@ from cllab.errors import CllabError
 from cllab.runs import Run
 from cllab.tui.screens.dialog import Dialog
 from cllab.tui.troubles import background
+from cllab.tui.widgets.field import Field
 from cllab.tui.widgets.marks import Marks
 
 
@@ -46,7 +47,7 @@ class ExportScreen(Dialog[list[Path]]):
             yield Static(self.run.id, markup=False)
             yield Marks(((name, f"{name:<12}{form.help}") for name, form in export.FORMATS.items()), ["csv"])
             yield Static("Folder", classes="hint", markup=False)
-            yield Input(str(self.run.folder), compact=True, select_on_focus=False)
+            yield Field(str(self.run.folder), compact=True, select_on_focus=False)
             yield Static("space marks, enter writes, esc goes back", id="said", markup=False)
 
     def on_mount(self) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, ClassVar
@@ -80,17 +81,34 @@ class SetupScreen(Beginning):
 
     def _tick(self) -> None:
         if self.is_current:
-            self._refresh_index()
+            if self.index.is_due or self.index.version != self._version:
+                self._glance()
+            # ages are told in minutes
+            if time.monotonic() - self._listed > 20:
+                self._list()
 
     @background("index", "looking at the runs")
     def _refresh_index(self) -> None:
-        if self.index.refresh() or not self.estimate.basis:
+        self.index.refresh()
+        self._tell_news()
+
+    @background("index", "looking at the runs")
+    def _glance(self) -> None:
+        self.index.glance()
+        self._tell_news()
+
+    def _tell_news(self) -> None:
+        # whichever screen was the first to see what is new, this one draws it
+        if self.index.version != self._version:
             self.app.call_from_thread(self._index_changed)
 
     def _index_changed(self) -> None:
         if self.is_running:
+            self._version = self.index.version
             self._list()
             self._estimate()
+            if isinstance(self.focused, StartList):
+                self._look(self.focused)
 
     # -- showing the draft
 

@@ -74,7 +74,7 @@ class StartList(OptionList):
         running = [e for e in entries if not e.is_over]
         recent = [e for e in entries if e.is_over][: max(0, MOST_RECENT - len(running))]
         if running or recent:
-            lines.append((None, Text("recent runs")))
+            lines.append((None, self._heading()))
         lines += [(f"run:{e.run.id}", self._entry(e)) for e in [*running, *recent]]
         ids = [i for i, _ in lines]
         if ids == self._ids:
@@ -90,24 +90,35 @@ class StartList(OptionList):
             self.add_options([Option(text, id=what, disabled=what is None) for what, text in lines])
             self.highlighted = ids.index(here) if here in ids else 0 if lines else None
 
+    @property
+    def _room(self) -> int:
+        return max(18, self.scrollable_content_region.width or 20)
+
+    def _heading(self) -> Text:
+        """What follows, and what its numbers are: the metric that presets make claims about."""
+        title, what = "recent runs", "last %"
+        # above the numbers, which end where the ages begin
+        end = self._room - (7 if self._room >= 26 else 0)
+        return Text(f"{title}{what.rjust(max(len(what) + 1, end - len(title)))}")
+
     def _entry(self, entry: Entry) -> Text:
         app = cast("CllabApp", self.app)
         colors = app.palette
         bad = entry.state in ("failed", "lost")
         ink = colors.lost if bad else colors.gained if not entry.is_over else colors.text
-        if entry.average is not None and entry.is_over:
-            value = f"{100 * entry.average:.1f} %"
+        if entry.last is not None and entry.is_over:
+            value = f"{100 * entry.last:.1f}"
         elif entry.fraction is not None and not entry.is_over:
-            value = f"{entry.state} {100 * entry.fraction:.0f} %"
+            value = f"{entry.word} {100 * entry.fraction:.0f} %"
         else:
-            value = entry.state
+            value = entry.word
         when = age(max(0.0, time.time() - entry.updated)) if entry.is_over else ""
-        width = max(18, self.scrollable_content_region.width or 20)
+        width = self._room
         if width < 26:
             when = ""
         tail = f" {value:>6}" + (f" {when:>6}" if when else "") if entry.is_over else f" {value}"
         return Text.assemble(
-            (f"{app.glyphs.state(entry.state)} ", style(ink, bold=True)),
+            (f"{app.glyphs.state(entry.word)} ", style(ink, bold=True)),
             clip(entry.name, max(4, width - 2 - len(tail)), app.glyphs),
             (tail[:7] if entry.is_over else tail, style(ink)),
             (tail[7:] if entry.is_over else "", style(colors.muted)),
