@@ -6,7 +6,7 @@ Also that of a log which was torn or edited by hand.
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -184,6 +184,11 @@ def memory_records(state: RunState) -> list[ev.MemoryUpdated]:
 def counts(values: Sequence[float | None], n: int) -> NDArray[np.int64]:
     """(n,) counts, never negative."""
     return np.maximum(0, np.nan_to_num(_row(values, n), posinf=0)).astype(np.int64)
+
+
+def most(groups: Iterable[Sequence[float | None]]) -> float:
+    """The largest count in any of them, at least 1: one scale for bars of several moments."""
+    return max((float(v) for values in groups for v in values if v is not None and v > 0), default=1.0)
 
 
 def losses(state: RunState, last: int = 600) -> dict[str, list[float]]:

@@ -299,3 +299,41 @@ def test_time_left_leaves_pauses_out() -> None:
     state = fold(state, [ev.Resumed(t=3775.0, task=0, step=101, from_checkpoint=True), step(151, 3795.0)])
     assert seconds_left(state) == pytest.approx(49 * 65 / 150)
     assert seconds_left(RunState()) is None
+
+
+@given(st.lists(st.integers(0, 700), min_size=1, max_size=40), st.integers(4, 60), st.integers(1, 30))
+def test_a_bar_is_as_long_as_what_it_holds(amounts: list[int], width: int, room: int) -> None:
+    """However many parts it has: 256 samples of ten classes were as long as 1,536."""
+    whole = sum(amounts) + 100 * room
+    n, empty = len(amounts), (0, 0, 0)
+    bar = split_bar(np.array(amounts), [""] * n, [(k + 1, 9, 9) for k in range(n)], width, whole, empty, " ▏▎▍▌▋▊▉█")
+    assert sum(len(part) for part, _ in bar) == width
+    filled = 0.0
+    for part, ink in bar:
+        if ink.bgcolor is not None and ink.bgcolor.triplet == empty:
+            # of a cell on the last edge only the sign is filled
+            filled += " ▏▎▍▌▋▊▉█".index(part) / 8 if part.strip() else 0
+        else:
+            filled += len(part)
+    assert abs(filled - sum(amounts) / whole * width) <= 1, (filled, sum(amounts) / whole * width)
+
+
+def test_bars_of_all_moments_have_one_scale() -> None:
+    """Twice the samples, twice the bar, also where a task adds little of each of ten classes."""
+    start = next(e for e in records(n_tasks=20, n_classes=10))
+    held = [
+        ev.MemoryUpdated(task=t, policy="ring", samples=250 * (t + 1), capacity=5000, bytes={}, added=250, evicted=0,
+                         per_class=(25 * (t + 1),) * 10, per_task=(250,) * (t + 1))
+        for t in range(20)
+    ]  # fmt: skip
+    for by in ("class", "task"):
+        chart = Composition()
+        chart.show(fold(RunState(), [start, *held]), by=by)
+        background = chart.palette.background
+        lengths = []
+        for row in chart.draw(64, 30)[:20]:
+            bar = row[1:-3]
+            lengths.append(sum(len(p) for p, ink in bar if ink.bgcolor and ink.bgcolor.triplet != background))
+        room = sum(len(p) for p, _ in bar)
+        for t, length in enumerate(lengths):
+            assert abs(length - room * (t + 1) / 20) <= 1, (by, t, lengths)
