@@ -32,7 +32,8 @@ def split_bar(
 ) -> list[Part]:
     """A bar of `width` cells for `whole`, divided by `amounts` to an eighth of a cell.
 
-    It is as long as their sum, however many they are. Labels stand inside where they fit; with `cut`, their first letters where they do not.
+    It is as long as their sum, however many they are. Labels stand inside where they fit; with `cut`, their first
+    letters where they do not.
     """
     ends = np.round(np.cumsum(amounts) / max(1, whole) * width * 8).astype(int).clip(0, width * 8)
     owners = np.full(width * 8, -1)
