@@ -37,6 +37,7 @@ class Shot:
     Attributes:
         mode: "live", "replay", "lessons", "setup".
         keys: what is pressed before it is taken.
+        no_color: whether NO_COLOR is set, which the app takes out of the environment as soon as it has seen it.
     """
 
     name: str
@@ -44,6 +45,7 @@ class Shot:
     size: tuple[int, int] = (120, 36)
     keys: tuple[str, ...] = ()
     theme: str = "cllab-dark"
+    no_color: bool = False
 
 
 SHOTS = (
@@ -84,6 +86,7 @@ async def shoot(shot: Shot, run: Run, folder: Path) -> Path:
     settings.glyphs = "unicode"
     settings.theme = shot.theme
     opened = run if shot.mode in ("live", "replay") else None
+    os.environ.update({"NO_COLOR": "1"} if shot.no_color else {}, COLORTERM="truecolor")
     app = CllabApp(runs=run.folder.parent, run=opened, mode=shot.mode, settings=settings)
     if shot.mode == "lessons":
         # its charts are there at once
@@ -161,18 +164,15 @@ def grid(runs: Sequence[Run], folder: Path, only: Sequence[str]) -> None:
     folder.mkdir(parents=True, exist_ok=True)
     for run in runs:
         with tempfile.TemporaryDirectory() as place, in_training(run, Path(place)) as training:
+            name = run.id.split("-", 2)[2]
             for look, theme in LOOKS.items():
-                os.environ.pop("NO_COLOR", None)
-                if look == "nocolor":
-                    os.environ["NO_COLOR"] = "1"
                 for mode, which in (("live", training), ("replay", run)):
                     shots = [
-                        Shot(f"{run.id.split('-', 2)[2]}-{mode}-{screen}-{look}-{w}x{h}", mode, (w, h), keys, theme)
+                        Shot(f"{name}-{mode}-{screen}-{look}-{w}x{h}", mode, (w, h), keys, theme, look == "nocolor")
                         for w, h in SIZES
                         for screen, keys in SCREENS.items()
                     ]
                     draw([s for s in shots if all(part in s.name for part in only)], which, folder)
-    os.environ.pop("NO_COLOR", None)
 
 
 def main(arguments: Sequence[str]) -> None:

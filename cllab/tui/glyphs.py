@@ -47,6 +47,7 @@ class Glyphs:
     empty: str
     sep: str
     arrow: str
+    worst: str
 
     def state(self, name: str) -> str:
         """The sign of a run state, a question mark for one that is not known."""
@@ -85,6 +86,7 @@ UNICODE = Glyphs(
     empty="·",
     sep=" · ",
     arrow="→",
+    worst="▾",
 )
 ASCII = Glyphs(
     ascii=True,
@@ -114,6 +116,7 @@ ASCII = Glyphs(
     empty=".",
     sep=" | ",
     arrow="->",
+    worst="v",
 )
 
 

@@ -20,6 +20,9 @@ Floats = NDArray[np.float64]
 MOST_TASKS = 2000
 """More tasks than any stream has: a guard against a hand-edited log, not a limit of the lab."""
 
+LEAST_LOST = 0.0005
+"""What is forgotten less is written 0.0 points."""
+
 
 def n_tasks(state: RunState) -> int:
     """Tasks of the stream; before it is known, those that were seen."""
@@ -132,6 +135,16 @@ def forgetting_curves(curves: Curves) -> Curves:
     counted = known.sum(axis=1)
     mean = np.where(counted > 0, np.nansum(y, axis=1) / np.maximum(counted, 1), np.nan)
     return Curves(curves.x, y, mean, curves.end, curves.bounds)
+
+
+def most_forgotten(lost: Curves) -> tuple[int, float] | None:
+    """The task that is farthest below its best now, and by how much; None while nothing is forgotten."""
+    worst: tuple[int, float] | None = None
+    for task in range(lost.y.shape[1] if lost.y.ndim == 2 else 0):
+        known = lost.y[np.isfinite(lost.y[:, task]), task]
+        if len(known) and known[-1] >= LEAST_LOST and (worst is None or known[-1] > worst[1]):
+            worst = task, float(known[-1])
+    return worst
 
 
 def accuracy_matrix(state: RunState) -> tuple[Floats, Floats]:
