@@ -268,14 +268,14 @@ class Loop:
                 self.watcher.on_step(phase)
             if meter.n:
                 self._report(phase, before + position.batch, total, rate, meter, clock)
-            sums = {k: s / max(1, position.count) for k, s in zip(position.names, position.sums, strict=True)}
+            means: dict[str, float | None] = {k: s / position.counts[k] for k, s in position.sums.items()}
             self.watcher.emit(
-                ev.EpochEnded(task=learner.task, phase=phase, epoch=position.epoch, epochs=epochs, losses=dict(sums))
+                ev.EpochEnded(task=learner.task, phase=phase, epoch=position.epoch, epochs=epochs, losses=means)
             )
             self.watcher.on_epoch(phase, position.epoch, epochs)
             position.epoch, position.batch, position.chunk = position.epoch + 1, 0, 0
             position.order, position.augment = {}, {}
-            position.sums, position.count = [0.0] * len(position.sums), 0
+            position.sums, position.counts = {}, {}
 
     def _descend(self, optimizer: torch.optim.Optimizer) -> Descend:
         learner, method = self.learner, self.method
@@ -365,7 +365,7 @@ class Loop:
         """Everything of the loop that a checkpoint holds."""
         position = self.position
         if position is not None and self._meter is not None:
-            position.pending = self._meter.pending()
+            position.pending, position.pending_names = self._meter.pending(), list(map(list, self._meter.names))
         return {
             "done": self.done,
             "samples": self.samples,
