@@ -78,7 +78,7 @@ def classes(name: str, config: Mapping[str, Any], n_classes: int, dataset: str, 
         return list(range(n_classes))
     if "class_order" not in config:
         return None
-    order = class_order(str(config["class_order"]), dataset, n_classes, seed).tolist()
+    order = [int(c) for c in class_order(str(config["class_order"]), dataset, n_classes, seed)]
     if name == "task-incremental":
         kept, _ = kept_tasks(int(config["tasks"]), int(config["cv_tasks"]), str(config["part"]))
         if kept:
@@ -115,7 +115,7 @@ def draw(
     cell = max(1, min(_CELL, (width - left - right) // len(starts)))
     blocks = _ASCII if ascii else _BLOCKS
     named = classes is not None and (group == 1 or list(classes) == list(range(n_classes)))
-    numbers = [int(classes[i]) if named and classes is not None else int(i) for i in starts]
+    numbers = [classes[i] if named and classes is not None else i for i in starts.tolist()]
     lines = [_axis("class" if named else "place", numbers, group, cell, left, width)]
     for t in _rows(n_tasks, max_rows):
         if t is None:

@@ -135,12 +135,19 @@ def _shown(path: Path) -> str:
         return str(path)
 
 
-def first_draft(remembered: Mapping[str, Any], quick: Start | None, catalog: Catalog) -> Draft:
-    """What the form holds at first: the last setup, else the quick look, else the first of everything there is."""
-    draft = recall(remembered, catalog)
-    if draft is not None:
-        return draft
+def first_draft(quick: Start | None, catalog: Catalog) -> Draft:
+    """What the form holds where nothing is remembered: the quick look, else the first of everything there is."""
     if quick is not None:
         with contextlib.suppress(UsageError):
             return quick.draft(catalog)
     return Draft.of({kind: {"name": catalog.names(kind)[0]} for kind in ("method", "dataset")}, catalog)
+
+
+def base_called(name: str, saved: Iterable[str] = ()) -> Base | None:
+    """The shipped or saved preset that gives its runs this name, None when there is none."""
+    for start in (read_start(path, shipped=True) for path in shipped_paths() if path.stem == name):
+        return Base(start.name, start.given) if not start.problem else None
+    for start in (read_start(Path(p), shipped=False) for p in saved if Path(p).is_file()):
+        if not start.problem and start.given.get("name", start.label) == name:
+            return Base(start.name, start.given)
+    return None

@@ -17,6 +17,7 @@ from cllab.tui.words import show
 
 if TYPE_CHECKING:
     from cllab.tui.app import CllabApp
+    from cllab.tui.draft import Draft
 
 
 def lessons_text(app: CllabApp) -> Text:
@@ -32,21 +33,21 @@ def lessons_text(app: CllabApp) -> Text:
     return text
 
 
-def start_text(start: Start, app: CllabApp, *, quick: bool = False) -> Text:
-    """What a preset is, what it claims, and what Enter does with it."""
-    colors, sep = app.palette, app.glyphs.sep
+def last_text(draft: Draft, app: CllabApp) -> Text:
+    """The setup that was remembered, and what Enter does with it."""
+    colors = app.palette
     text = Text()
-    text.append("Quick look" if quick else start.label, style(colors.focus, bold=True))
-    text.append(f"  preset {start.name}\n" if quick else "  preset\n", style(colors.muted))
-    try:
-        draft = start.draft(app.catalog)
-    except UsageError as error:
-        text.append(f"! {error}", style(colors.lost, bold=True))
-        return text
+    text.append("Last setup", style(colors.focus, bold=True))
+    text.append(f"  {draft.name}\n", style(colors.muted))
+    text.append("What was set up last, as it was left.\n", style(colors.text))
+    text.append("Enter goes to the form, r starts it.\n", style(colors.focus, bold=True))
+    text.append(_outline(draft, app), style(colors.text))
+    return text
+
+
+def _outline(draft: Draft, app: CllabApp) -> str:
+    """What a draft trains, in a line."""
     config = draft.config
-    text.append(f"{start.about}.\n" if start.about else "", style(colors.text))
-    # before what there may be no room for
-    text.append("Enter starts it now.\n" if quick else "Enter puts it into the form.\n", style(colors.focus, bold=True))
     parts = [
         draft.component("method").title,
         draft.component("dataset").title,
@@ -56,7 +57,25 @@ def start_text(start: Start, app: CllabApp, *, quick: bool = False) -> Text:
     ]
     capacity = config.memory.common["capacity"]
     parts.append(f"{config.memory.name} memory of {capacity}" if capacity else "no memory")
-    text.append(sep.join(p for p in parts if p), style(colors.text))
+    return app.glyphs.sep.join(p for p in parts if p)
+
+
+def start_text(start: Start, app: CllabApp, *, quick: bool = False, instead: str = "") -> Text:
+    """What a preset is, what it claims, and what Enter does with it; `instead` names what else the form holds."""
+    colors = app.palette
+    text = Text()
+    text.append("Quick look" if quick else start.label, style(colors.focus, bold=True))
+    text.append(f"  preset {start.name}\n" if quick else "  preset\n", style(colors.muted))
+    try:
+        draft = start.draft(app.catalog)
+    except UsageError as error:
+        text.append(f"! {error}", style(colors.lost, bold=True))
+        return text
+    text.append(f"{start.about}.\n" if start.about else "", style(colors.text))
+    # before what there may be no room for
+    does = "Enter starts it now" if quick else "Enter puts it into the form"
+    text.append(f"{does}, in place of {instead}.\n" if instead else f"{does}.\n", style(colors.focus, bold=True))
+    text.append(_outline(draft, app), style(colors.text))
     for claim in _claims(start):
         text.append(f"\n{claim}", style(colors.muted))
     return text

@@ -21,6 +21,7 @@ from cllab.tui.draft import KINDS, Base, Draft
 from cllab.tui.estimates import Estimate, estimate
 from cllab.tui.form import Form
 from cllab.tui.screens.beginning import Beginning
+from cllab.tui.starts import base_called
 from cllab.tui.troubles import background
 from cllab.tui.widgets.explanation import Explanation
 from cllab.tui.widgets.group import GroupTitle
@@ -217,9 +218,12 @@ class SetupScreen(Beginning):
         self.form.go_to(key)
 
     def show_config(self, config: Mapping[str, Any], base: Base | None = None) -> None:
-        """Put the configuration of a run into the form; `base` is the preset it is compared with, if another."""
+        """Put the configuration of a run into the form; `base` is the preset it is compared with.
+
+        Without one, it is the preset that the run is called after, else the one that the form began with.
+        """
         catalog = self.lab.catalog
-        base = base or self.draft.base
+        base = base or base_called(str(config.get("name", "")), self.lab.settings.presets) or self.draft.base
         try:
             draft = Draft.of(config, catalog, base=base)
             self.show_draft(Draft.of(draft.shortened(), catalog, base=base), fresh=True)

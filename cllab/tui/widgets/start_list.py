@@ -26,9 +26,12 @@ MOST_RECENT = 12
 
 
 class StartList(OptionList):
-    """Presets and recent runs; what is chosen is `quick:NAME`, `lessons`, `preset:NAME`, `run:ID` or `more`."""
+    """Presets and recent runs; what is chosen is `quick:NAME`, `last`, `lessons`, `preset:NAME`, `run:ID` or `more`."""
 
-    HELP = "Enter on Quick look starts at once; on Lessons shows them; on a preset fills the form; on a run opens it."
+    HELP = (
+        "Enter on Quick look starts at once; on the last setup or a preset fills the form; on Lessons shows them; on a "
+        "run opens it."
+    )
     BINDINGS: ClassVar[list[BindingType]] = [Binding("right", "screen.focus_form", "Form", show=False)]
     DEFAULT_CSS = """
     StartList {
@@ -58,15 +61,30 @@ class StartList(OptionList):
         super().__init__(id=id, markup=False)
         self.border_title = "Start here"
         self._ids: list[str | None] = []
-        self._last: tuple[Start | None, Sequence[Start], int, Sequence[Entry]] | None = None
+        self._last: tuple[Start | None, str, Sequence[Start], int, Sequence[Entry]] | None = None
 
-    def show(self, quick: Start | None, presets: Sequence[Start], n_more: int, entries: Sequence[Entry]) -> None:
-        """Fill the list; the highlighted line stays what it was."""
-        glyphs = cast("CllabApp", self.app).glyphs
-        self._last = (quick, presets, n_more, entries)
+    def show(
+        self, quick: Start | None, last: str, presets: Sequence[Start], n_more: int, entries: Sequence[Entry]
+    ) -> None:
+        """Fill the list; the highlighted line stays what it was, at first the one that the form shows.
+
+        Args:
+            quick: the quick look.
+            last: name of the setup that was remembered, which the form shows at first; empty when there is none.
+            presets: some to begin with.
+            n_more: how many there are.
+            entries: every run.
+        """
+        app = cast("CllabApp", self.app)
+        glyphs = app.glyphs
+        self._last = (quick, last, presets, n_more, entries)
         lines: list[tuple[str | None, Text]] = []
         if quick is not None:
             lines.append((f"quick:{quick.name}", Text.assemble((f"{glyphs.right} Quick look", "bold"))))
+        if last:
+            room = max(18, self.scrollable_content_region.width or 20) - 8
+            name = last if len(last) <= room else last[: room - 1] + glyphs.ellipsis
+            lines.append(("last", Text.assemble("  last: ", name)))
         lines.append(("lessons", Text("  Lessons (6)")))
         lines += [(f"preset:{start.name}", Text(f"  {start.label}")) for start in presets]
         if n_more:
@@ -88,7 +106,7 @@ class StartList(OptionList):
         with self.prevent(OptionList.OptionHighlighted):
             self.clear_options()
             self.add_options([Option(text, id=what, disabled=what is None) for what, text in lines])
-            self.highlighted = ids.index(here) if here in ids else 0 if lines else None
+            self.highlighted = ids.index(here) if here in ids else ids.index("last") if "last" in ids else 0
 
     @property
     def _room(self) -> int:
