@@ -3,11 +3,14 @@ form, which greys out the rest."""
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
+from cllab import sizes
 from cllab.data.info import HELD_OUT
 from cllab.errors import UsageError
+from cllab.text import shown
 
 if TYPE_CHECKING:
     from cllab.catalog import Catalog
@@ -101,6 +104,7 @@ def problems(config: RunConfig, catalog: Catalog) -> Iterator[str]:
     if weights not in (None, "none", "") and model.facts.get("rgb") and shape and shape[0] != 3:
         yield f"model.weights = '{weights}' needs RGB images, '{dataset.name}' has {shape[0]} channel"
     yield from _device(config.device)
+    yield from sizes.problems(config, {"n_train": n_train, "n_classes": n_classes, "shape": shape})
 
 
 def training_images(config: RunConfig, n_train: int | None) -> int | None:
@@ -115,10 +119,5 @@ def _task_labels(config: RunConfig, facts: Any) -> bool:
 
 
 def _device(device: str) -> Iterator[str]:
-    kind, _, number = device.partition(":")
-    if (
-        kind not in ("auto", "cpu", "cuda", "mps")
-        or (number and not number.isdigit())
-        or (number and kind in ("auto", "cpu"))
-    ):
-        yield f"device = '{device}' must be auto, cpu, cuda, cuda:N or mps"
+    if not re.fullmatch(r"auto|cpu|(?:cuda|mps)(?::[0-9]{1,4})?", device, re.ASCII):
+        yield f"device = '{shown(device)[1:-1]}' must be auto, cpu, cuda, cuda:N or mps"

@@ -112,7 +112,7 @@ def _measured(entry: Entry, config: RunConfig, wanted: float | None, catalog: Ca
     if entry.result.get("signature") == config.signature:
         return 0, seconds
     try:
-        other = RunConfig.from_dict(entry.config, catalog, checked=False)
+        other = RunConfig.from_dict(entry.config, catalog, checked=False, run_files=False)
         done = work(other, catalog)
     except (UsageError, KeyError, TypeError, ValueError, AttributeError):
         return 3, None

@@ -9,12 +9,12 @@ import math
 import os
 import threading
 import time
-import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 from weakref import WeakKeyDictionary
 
+from cllab.errors import CllabError
 from cllab.runs import Run, RunStore, is_locked
 
 OVER = ("done", "failed", "stopped", "lost")
@@ -228,11 +228,9 @@ def read_entry(run: Run) -> Entry:
 
 def _config(run: Run) -> tuple[dict[str, Any], str]:
     try:
-        return tomllib.loads(run.config_path.read_text(encoding="utf-8")), ""
-    except OSError as error:
-        return {}, f"config.toml cannot be read: {error.strerror}"
-    except ValueError as error:
-        return {}, f"config.toml is damaged: {error}"
+        return run.settings(), ""
+    except CllabError as error:
+        return {}, f"config.toml cannot be read: {str(error).removeprefix(f'{run.config_path}: ')}"
 
 
 def _fraction(run: Run, entry: Entry) -> float | None:

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import contextlib
-import tomllib
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from cllab import files
 from cllab.catalog import Catalog
 from cllab.errors import UsageError
 from cllab.presets import shipped
@@ -63,14 +63,14 @@ def read_start(path: Path, *, shipped: bool) -> Start:
     """The preset in `path`; one that cannot be read says so in `problem`."""
     name = path.stem if shipped else _shown(path)
     try:
-        data = tomllib.loads(path.read_text(encoding="utf-8"))
+        data = files.toml(files.read_bytes(path).decode())
     except OSError as error:
         return Start(name, path, problem=f"{path}: {error.strerror}", shipped=shipped)
     except ValueError as error:
         return Start(name, path, problem=f"{path}: not TOML: {error}", shipped=shipped)
     method = data.get("method")
     if isinstance(method, dict) and isinstance(method.get("file"), str) and method["file"]:
-        method["file"] = str((path.parent / Path(method["file"]).expanduser()).resolve())
+        method["file"] = str((path.parent / files.expand(method["file"])).resolve())
     about = data.get("about", "")
     if not isinstance(data.get("method"), Mapping) or not isinstance(data.get("dataset"), Mapping):
         return Start(name, path, problem=f"{path}: names no method or no dataset", shipped=shipped)
@@ -85,7 +85,7 @@ def with_own_method(given: Mapping[str, Any], catalog: Catalog) -> Catalog:
     """
     method = given.get("method")
     file = method.get("file") if isinstance(method, Mapping) else None
-    return catalog.with_file(Path(str(file)).expanduser()) if file else catalog
+    return catalog.with_file(files.expand(str(file))) if file else catalog
 
 
 def starts(saved: Iterable[str] = ()) -> list[Start]:

@@ -13,6 +13,7 @@ from textual.widgets import Input, Static
 
 from cllab import export
 from cllab.errors import CllabError
+from cllab.files import expand
 from cllab.runs import Run
 from cllab.tui.screens.dialog import Dialog
 from cllab.tui.troubles import background
@@ -73,7 +74,7 @@ class ExportScreen(Dialog[list[Path]]):
         failed: list[str] = []
         for form in forms:
             try:
-                written += export.write(self.run, form, Path(folder).expanduser())
+                written += export.write(self.run, form, expand(folder))
             except CllabError as error:
                 failed.append(str(error))
             except OSError as error:

@@ -11,6 +11,7 @@ from textual.binding import Binding, BindingType
 from textual.containers import Vertical
 from textual.widgets import Input, Static
 
+from cllab.files import expand
 from cllab.runs import write_atomically
 from cllab.tui.draft import Draft
 from cllab.tui.screens.dialog import Dialog
@@ -63,7 +64,7 @@ class SavePresetScreen(Dialog[Path]):
         if not text:
             self._say("a file needs a name")
             return
-        path = Path(text).expanduser()
+        path = expand(text)
         path = path if path.suffix == ".toml" else path.with_name(f"{path.name}.toml")
         if path.exists() and self._asked != path:
             self._asked = path

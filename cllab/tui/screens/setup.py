@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import time
 from collections.abc import Mapping
-from pathlib import Path
 from typing import Any, ClassVar
 
 from textual import on
@@ -16,6 +15,7 @@ from textual.widgets import Button
 
 from cllab.config import RunConfig
 from cllab.errors import UsageError
+from cllab.files import expand
 from cllab.tui.controls import Left
 from cllab.tui.draft import KINDS, Base, Draft
 from cllab.tui.estimates import Estimate, estimate
@@ -246,14 +246,14 @@ class SetupScreen(Beginning):
         from cllab.catalog import describe_file
 
         try:
-            spec = describe_file(Path(file).expanduser())
+            spec = describe_file(expand(file))
         except (UsageError, OSError) as error:
             self.app.call_from_thread(self.notify, str(error), severity="warning", markup=False)
             return
 
         def take() -> None:
             catalog = self.draft.catalog.with_components([spec])
-            given = {**self.draft.given, "method": {"name": spec.name, "file": str(Path(file).expanduser().resolve())}}
+            given = {**self.draft.given, "method": {"name": spec.name, "file": str(expand(file).resolve())}}
             self.show_draft(Draft(catalog, given, self.draft.seeds, self.draft.base))
 
         self.app.call_from_thread(take)
