@@ -57,7 +57,7 @@ def run(
 
 
 def resume(run: RunName, as_json: Json = False, runs: Runs = None, quiet: Quiet = False) -> None:
-    """Go on with a run from its last checkpoint, or from its beginning when it has none."""
+    """Go on with a run from its last checkpoint, or its beginning."""
     from cllab.runs import RunStore
 
     found = RunStore(runs).find(run)
