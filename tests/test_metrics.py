@@ -36,6 +36,20 @@ def test_forgetting_is_from_the_best_since_the_task_was_learned() -> None:
     assert m.backward_transfer(r) == pytest.approx((-0.1 - 0.1) / 2)
 
 
+def test_the_variants_of_published_code() -> None:
+    # by hand, from R and a baseline of .05, .15, .25
+    baseline = [0.05, 0.15, 0.25]
+    assert m.backward_transfer_gem(R) == pytest.approx((-0.3 - 0.05 + 0) / 3)
+    assert m.forward_transfer_gem(R, baseline) == pytest.approx((0 + (0.1 - 0.15) + (0.3 - 0.25)) / 3, abs=1e-12)
+    assert m.forward_transfer_gem(R, [0.1, 0.1, 0.1]) == pytest.approx(0.0667, abs=1e-4)
+    assert m.forward_transfer(R, [0.0, 0.15, 0.2]) == pytest.approx(((0.1 - 0.15) + (0.3 - 0.2)) / 2)
+    assert m.forward_transfer_bcl(R) == pytest.approx((0 + 0 + (0.3 - 0.2)) / 3)
+    ahead = m.summary(R, [0.9, 0.75, 0.73], n_tasks=3, baseline=baseline)
+    assert ahead["backward_transfer_gem"] == m.backward_transfer_gem(R)
+    assert ahead["forward_transfer_gem"] == m.forward_transfer_gem(R, baseline)
+    assert ahead["forward_transfer_bcl"] == m.forward_transfer_bcl(R)
+
+
 def test_improvement_is_negative_forgetting() -> None:
     r = [[0.5, NAN], [0.8, 0.9]]
     assert m.forgetting(r) == pytest.approx(-0.3)

@@ -11,7 +11,6 @@ import typer
 
 from cllab.cli.options import Json, Runs, Sets
 from cllab.errors import UsageError, nearest
-from cllab.text import clean
 
 Rows = list[dict[str, Any]]
 _FRACTIONS = ("last", "average", "forgetting")
@@ -105,21 +104,17 @@ def _presets(_runs: str | None) -> tuple[Rows, list[str]]:
 
 
 def _run_rows(runs: str | None) -> tuple[Rows, list[str]]:
-    from cllab.output import narrate
     from cllab.runs import RunStore
 
     rows: Rows = []
-    store = RunStore(runs)
-    for folder in store.closed():
-        narrate(f"left out: {folder}: Permission denied")
-    for run in store:
+    for run in RunStore(runs):
         status, result = run.status(), run.result() or {}
         found = result.get("metrics") or {}
         row: dict[str, Any] = {"run": run.id, "status": status.state, "seed": result.get("seed")}
         for name, key in (("last", "last_accuracy"), ("average", "average_accuracy"), ("forgetting", "forgetting")):
             row[name] = found.get(key)
         row["seconds"] = (result.get("seconds") or {}).get("total")
-        row.update(reason=status.reason, folder=clean(str(run.folder)), signature=result.get("signature"))
+        row.update(reason=status.reason, folder=str(run.folder), signature=result.get("signature"))
         rows.append(row)
     return rows, ["run", "status", "last", "average", "forgetting", "seconds"]
 

@@ -44,7 +44,6 @@ class MethodInfo:
         replay: how the memory is mixed into the stream.
         memory_update: offered once per "task", or at every "step".
         memory_only: True when it trains on the memory alone.
-        uses_memory: False when it never looks into a memory; it is given none then, whatever the capacity.
     """
 
     title: str
@@ -60,7 +59,6 @@ class MethodInfo:
     replay: Replay = "concat"
     memory_update: Literal["task", "step"] = "task"
     memory_only: bool = False
-    uses_memory: bool = True
 
 
 @dataclass
@@ -333,7 +331,7 @@ class Method:
         train, capacity = loop.train, self.learner.memory.capacity
         before = sum(len(t.train) for t in stream.tasks[: task.index])
         held = min(capacity, before)
-        steps = loop.stream_steps(len(task.train), self.info.replay, held)
+        steps = train.epochs * loop.steps_per_epoch(len(task.train), self.info.replay, train.batch_size, held)
         if loop.online and train.memory_epochs and capacity:
             after = min(capacity, before + len(task.train))
             steps += train.memory_epochs * loop.steps_per_epoch(after, "none", train.batch_size, 0)

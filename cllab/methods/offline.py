@@ -31,7 +31,6 @@ class Offline(Method):
         family="bound",
         needs=frozenset({"past-data"}),
         memory="random",
-        uses_memory=False,
         replay="none",
     )
 

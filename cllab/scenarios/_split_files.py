@@ -13,7 +13,6 @@ from pathlib import Path
 from typing import Any
 
 from cllab.errors import DataError, UsageError, nearest
-from cllab.files import expand
 
 KNOWN = ("mnist", "cifar10", "cifar100", "imagenet")
 _NAME = re.compile(
@@ -80,7 +79,7 @@ def find(folder: str, experiment: str, seed: int | None, tasks: int, data: str |
     """
     if not folder:
         raise UsageError("folder is missing: name the folder of the split files, such as rainbow-memory/collections")
-    root = expand(folder)
+    root = Path(folder).expanduser()
     if not root.is_dir():
         raise DataError(f"folder = '{folder}' does not exist or is not a folder")
     found = list(_list(root, data))
@@ -130,7 +129,7 @@ def find(folder: str, experiment: str, seed: int | None, tasks: int, data: str |
 
 def datasets(folder: str) -> set[str]:
     """Names of the datasets that the folder's files are about."""
-    return {found.data for found in _list(expand(folder), None)}
+    return {found.data for found in _list(Path(folder).expanduser(), None)}
 
 
 def _list(root: Path, data: str | None) -> Iterable[_Found]:

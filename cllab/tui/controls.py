@@ -18,7 +18,6 @@ from textual.widgets import Input
 from cllab.errors import UsageError
 from cllab.spec import FieldSpec
 from cllab.tui.screens.pick import Pick, PickManyScreen, PickScreen
-from cllab.tui.widgets.field import Field
 from cllab.tui.words import show
 
 if TYPE_CHECKING:
@@ -87,7 +86,7 @@ class Left(Message):
     """Escape in a text."""
 
 
-class TextControl(Field):
+class TextControl(Input):
     """Numbers, text, and lists of free text."""
 
     BINDINGS: ClassVar[list[BindingType]] = [

@@ -40,27 +40,22 @@ class Glyphs:
     knob: str
     up: str
     down: str
-    rising: str
-    falling: str
     half: str
     ellipsis: str
     empty: str
     sep: str
     arrow: str
-    worst: str
 
     def state(self, name: str) -> str:
         """The sign of a run state, a question mark for one that is not known."""
         return self.states.get(name, "?")
 
 
-_NAMES = (
-    "starting", "training", "paused", "done", "failed", "stopped", "lost", "stopping", "queued", "pausing", "resuming"
-)  # fmt: skip
+_NAMES = ("starting", "training", "paused", "done", "failed", "stopped", "lost", "stopping", "queued")
 
 UNICODE = Glyphs(
     ascii=False,
-    states=dict(zip(_NAMES, "○▸‖✓✗■✗■·‖▸", strict=True)),
+    states=dict(zip(_NAMES, "○▸‖✓✗■✗■·", strict=True)),
     eighths=" ▏▎▍▌▋▊▉█",
     shades="█▓▒░",
     levels="▁▂▃▄▅▆▇█",
@@ -79,18 +74,15 @@ UNICODE = Glyphs(
     knob="●",
     up="+",
     down="−",
-    rising="▴",
-    falling="▾",
     half="▀",
     ellipsis="…",
     empty="·",
     sep=" · ",
     arrow="→",
-    worst="▾",
 )
 ASCII = Glyphs(
     ascii=True,
-    states=dict(zip(_NAMES, "o>=vx-!-.=>", strict=True)),
+    states=dict(zip(_NAMES, "o>=vx-!-.", strict=True)),
     eighths="    #####",
     shades="#%+.",
     levels="_.-=+*%#",
@@ -109,14 +101,11 @@ ASCII = Glyphs(
     knob="O",
     up="+",
     down="-",
-    rising="^",
-    falling="v",
     half=" ",
     ellipsis="~",
     empty=".",
     sep=" | ",
     arrow="->",
-    worst="v",
 )
 
 

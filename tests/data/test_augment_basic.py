@@ -140,6 +140,7 @@ def test_cutmix_happens_as_often_and_as_large_as_specified() -> None:
     identity = (permutation == torch.arange(8)).all(1)
     assert abs(float(identity.double().mean()) - 0.5) < 4 * 0.5 / s**0.5  # by chance only 1 of 8! more
     assert (lam[identity] == 1).all()
+    assert len(permutation[~identity].unique(dim=0)) > 5000, "each batch has its own"
     # the mean over the continuous draw, without clipping, is 1/2; with it, boxes lose up to three quarters
     g = torch.Generator().manual_seed(77)
     ratio = torch.rand(400_000, generator=g, dtype=torch.float64)

@@ -18,7 +18,7 @@ def pictures(channels: int, height: int = 28, width: int = 28, n: int = 6) -> Te
     noise = torch.randint(0, 256, (n, channels, height, width), generator=g, dtype=torch.uint8)
     ramp = torch.linspace(0, 255, width).expand(channels, height, width).to(torch.uint8)
     noise[1] = ramp
-    noise[2] = noise[2] // 5 + 17
+    noise[2] = noise[2] // 5 + 17 + 9 * torch.arange(channels).view(-1, 1, 1)
     noise[3] = 77
     noise[4] = torch.where(noise[4] > 100, 200, 30)
     noise[5] = torch.where(noise[5] > 230, noise[5], 0)  # like a digit: mostly black

@@ -125,6 +125,57 @@ def test_with_task_labels_only_the_tasks_own_classes_compete() -> None:
     assert free.evaluator.evaluate(free.method, free.learner, 4).tasks == (0.0,) * 4 + (0.5,)
 
 
+def test_without_its_name_a_task_competes_with_all_classes_seen_and_no_others() -> None:
+    """Read twice: with the task's name only its own classes compete, without it all that were seen; class 5, of a task
+    that has not come, is everybody's favorite, and class 1 wins of the others where the position is even."""
+
+    def scores(y: int, place: int) -> list[float]:
+        return [5.0 * (i == y) + 7.0 * (i == 1) * (place % 2 == 0) + 9.0 * (i == 5) for i in range(10)]
+
+    session = planted(scores, scenario={"name": "task-incremental"})
+    asked: list[int | None] = []
+    predict = session.method.predict
+    found = session.evaluator.evaluate(session.method, session.learner, 1)
+    # of the first task's samples, those of class 1 are right however they are read
+    assert found.tasks[0] is not None
+    assert 0.5 < found.tasks[0] < 1
+    assert found.tasks[1] == 1.0
+    assert found.unnamed[1] == pytest.approx(0.5, abs=0.02), "class 1 takes every other one"
+    assert found.unnamed[0] == found.tasks[0]
+    assert found.unnamed[2:] == (None,) * 3
+    assert found.seen == pytest.approx((found.tasks[0] + 1) / 2), "as the scenario has it: named"
+
+    class Heeding(type(session.method)):  # type: ignore[misc]
+        heeds_label = True
+
+    session.method.__class__ = Heeding
+    session.method.predict = lambda x, label: (asked.append(label), predict(x, label))[1]  # type: ignore
+    again = session.evaluator.evaluate(session.method, session.learner, 1)
+    assert again == found
+    assert asked == [0, None, 1, None], "a method that is told the task is asked twice"
+
+
+def test_a_row_counts_each_tasks_own_samples() -> None:
+    from dataclasses import replace
+
+    session = planted(lambda y, _: one_hot(y if y % 2 == 0 else 9))
+    stream, method = session.stream, session.method
+    tests = [
+        task.test.subset(torch.arange(len(task.test))[task.test.labels % 2 < 1 + (task.index > 0)])
+        for task in stream.tasks
+    ]
+    uneven = replace(stream, tasks=tuple(replace(t, test=s) for t, s in zip(stream.tasks, tests, strict=True)))
+    prepared: list[bool] = []
+    method.prepare_evaluation = lambda: prepared.append(session.learner.model.training)  # type: ignore[method-assign]
+    session.learner.model.train()
+    found = Evaluator(uneven).evaluate(method, session.learner, 1)
+    first, second = len(tests[0]), len(tests[1])
+    assert second == 2 * first
+    assert found.tasks[:2] == (1.0, 0.5)
+    assert found.seen == pytest.approx((first + 0.5 * second) / (first + second)), "samples count alike, not tasks"
+    assert prepared == [False], "told once, in eval mode"
+
+
 def test_classes_without_an_output_yet_are_wrong_not_an_error() -> None:
     session = planted(lambda y, _: [1.0, 0.0], evaluate={"future": True})
     assert session.evaluator.evaluate(session.method, session.learner, 0).tasks == (0.5, 0.0, 0.0, 0.0, 0.0)

@@ -146,3 +146,42 @@ def test_refuses_less_than_a_sample_a_task() -> None:
     memory, learner = ring(3, 5)
     with pytest.raises(UsageError, match=r"memory.capacity = 3 is less than one sample for each of 5 tasks"):
         offer(memory, learner, 0, 2)
+
+
+def test_a_new_task_is_written_from_its_first_slot_on() -> None:
+    memory, learner = ring(20, 2)
+    offer(memory, learner, 0, 6)
+    learner.task = 1
+    offer(memory, learner, 100, 3)
+    assert memory.blocks["replay"][1].pointer == 3
+    assert memory.rows(1).tolist() == [10, 11, 12]
+
+
+def test_each_part_is_drawn_by_itself() -> None:
+    memory, learner = ring(40, 2)
+    for task in range(2):
+        learner.task = task
+        memory.open(learner, held=0.3)
+        for part, first, n in (("replay", 0, 14), ("held", 50, 6)):
+            one = split_of(torch.arange(n) % 10, first=100 * task + first)
+            memory.write(one.fetch(torch.arange(n)), one.labels, one.sample_ids(), learner, part=part)
+    generator = torch.Generator().manual_seed(0)
+    for part, own in (("replay", range(14)), ("held", range(50, 56))):
+        for current in (False, True):
+            rows, _ = memory.draw(100, generator, part=part, current=current)
+            expected = [100 * task + i for task in range(1 + current) for i in own]
+            assert sorted(memory.buffers["ids"][rows].tolist()) == expected
+            raw, labels = memory.take(rows)
+            assert torch.equal(labels, memory.buffers["labels"][rows])
+            assert torch.equal(raw, memory.buffers["images"][rows])
+
+
+def test_a_payload_grows_and_keeps_what_it_held() -> None:
+    memory, learner = ring(6, 1)
+    offer(memory, learner, 0, 6)
+    memory.attach("targets", 2)[:] = torch.arange(12.0).view(6, 2)
+    wide = memory.attach("targets", 5)
+    assert wide.shape == (6, 5)
+    assert torch.equal(wide[:, :2], torch.arange(12.0).view(6, 2))
+    assert (wide[:, 2:] == 0).all()
+    assert memory.attach("targets", 3) is wide

@@ -13,11 +13,6 @@ from cllab.tui.screens.replay import Replayable
 
 PATIENCE = 10.0
 """Seconds after which a worker that was asked to stop and has not may be killed."""
-KEPT = (
-    "It ends after the batch at hand and writes a checkpoint. "
-    "What it has learned, its records and its memory are kept; r resumes it from there."
-)
-"""What stopping a run means."""
 
 
 class Commanding(Replayable):
@@ -99,8 +94,8 @@ class Commanding(Replayable):
         self.app.push_screen(
             ConfirmScreen(
                 "Stop this run?",
-                KEPT,
-                "stop it",
+                "It ends after the batch at hand and writes a checkpoint; it can be resumed later.",
+                "stop",
             ),
             stop,
         )

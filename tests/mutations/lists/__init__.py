@@ -1,0 +1,14 @@
+"""Every wrong line that is tried."""
+
+from tests.mutations.lists import augment, distill, memory, numbers, regularize, replay, scenarios, streams
+
+MUTANTS = [
+    *numbers.MUTANTS,
+    *memory.MUTANTS,
+    *scenarios.MUTANTS,
+    *augment.MUTANTS,
+    *replay.MUTANTS,
+    *regularize.MUTANTS,
+    *distill.MUTANTS,
+    *streams.MUTANTS,
+]

@@ -1,0 +1,247 @@
+"""Methods that hold outputs."""
+
+from tests.mutations.mutant import of
+
+DISTILL = "tests/methods/test_oracles_distill.py"
+
+MUTANTS = [
+    *of(
+        "cllab/methods/lwf.py",
+        f"{DISTILL} tests/methods/test_task_aware.py",
+        (
+            "teacher and student exchanged",
+            "distill.soft_cross_entropy(scores[:, :known], before[:, :known], temperature)",
+            "distill.soft_cross_entropy(before[:, :known], scores[:, :known], temperature)",
+        ),
+        (
+            "named: teacher and student exchanged",
+            "distill.soft_cross_entropy(mine, theirs, temperature)",
+            "distill.soft_cross_entropy(theirs, mine, temperature)",
+        ),
+        ("new classes are distilled", "known = max(learner.old) + 1", "known = scores.shape[1]"),
+        ("a class less is distilled", "known = max(learner.old) + 1", "known = max(learner.old)"),
+        ("without the temperature", "before[:, :known], temperature)", "before[:, :known], 1.0)"),
+        (
+            "named: without the temperature",
+            "distill.soft_cross_entropy(mine, theirs, temperature)",
+            "distill.soft_cross_entropy(mine, theirs, 1.0)",
+        ),
+        ("named: a mean over the heads", "return learner.task * distill", "return distill"),
+        (
+            "named: the current head too",
+            "learner.heads.earlier(s, learner.task)",
+            "learner.heads.earlier(s, learner.task + 1)",
+        ),
+        (
+            "strength is forgotten",
+            "self.config.strength * self._distillation(scores, before)",
+            "self._distillation(scores, before)",
+        ),
+        (
+            "the teacher is the first network for ever",
+            "if self.learner.old and self.config.strength > 0:",
+            "if self.learner.old and self.config.strength > 0 and self.teacher is None:",
+        ),
+        (
+            "the teacher is the network itself",
+            "self.teacher = self.learner.frozen_copy()",
+            "self.teacher = self.learner.model",
+        ),
+        (
+            "a teacher from the first task on",
+            "if self.learner.old and self.config.strength > 0:",
+            "if self.config.strength > 0:",
+        ),
+    ),
+    *of(
+        "cllab/methods/_distill.py",
+        f"tests/methods/test_icarl.py {DISTILL}",
+        (
+            "the target is not softened",
+            "target = (teacher / temperature).softmax(dim=1)",
+            "target = teacher.softmax(dim=1)",
+        ),
+        (
+            "the scores are not softened",
+            "(scores / temperature).log_softmax(dim=1)).sum(dim=1).mean()",
+            "scores.log_softmax(dim=1)).sum(dim=1).mean()",
+        ),
+        ("a sum over the batch", ".sum(dim=1).mean()\n\n\ndef mean_where", ".sum()\n\n\ndef mean_where"),
+        ("a mean over all samples", "(values * weight).sum() / weight.sum().clamp(min=1)", "(values * weight).mean()"),
+        (
+            "all classes are marked",
+            "mask.index_fill_(0, torch.tensor(known, device=device, dtype=torch.long), 1.0)",
+            "mask.fill_(1.0)",
+        ),
+    ),
+    *of(
+        "cllab/methods/icarl.py",
+        f"{DISTILL} tests/methods/test_icarl.py",
+        (
+            "keeps all old classes, its own too",
+            "kept = tuple(c for c in learner.old if c not in learner.own)",
+            "kept = learner.old",
+        ),
+        ("keeps its own classes", "kept = tuple(c for c in learner.old if c not in learner.own)", "kept = learner.own"),
+        ("keeps nothing", "kept = tuple(c for c in learner.old if c not in learner.own)", "kept = ()"),
+        (
+            "old classes are trained on labels too",
+            '"classification": (errors * (1 - mask)).sum(dim=1).mean(),',
+            '"classification": errors.sum(dim=1).mean(),',
+        ),
+        (
+            "new classes are distilled",
+            '"distillation": (held * mask).sum(dim=1).mean(),',
+            '"distillation": held.sum(dim=1).mean(),',
+        ),
+        ("a mean over classes", "(held * mask).sum(dim=1).mean()", "(held * mask).mean()"),
+        (
+            "targets by softmax",
+            "(0, k - self.teacher.n_classes)).sigmoid()",
+            "(0, k - self.teacher.n_classes)).softmax(dim=1)",
+        ),
+        (
+            "the teacher is exchanged at the task's beginning",
+            "        kept = tuple(c",
+            "        self.teacher = None if not self.published else self.teacher\n        kept = tuple(c",
+        ),
+        (
+            "published: the teacher is that of the task before",
+            "            self.teacher = self.learner.frozen_copy() if self.learner.old else None\n",
+            "            self.teacher = self.teacher or (self.learner.frozen_copy() if self.learner.old else None)\n",
+        ),
+        (
+            "published: the teacher sees augmented images",
+            "self.teacher(self.learner.normalize(batch.raw))",
+            "self.teacher(batch.x)",
+        ),
+        (
+            "published: cross-entropy on old samples too",
+            '"classification": distill.mean_where(loss, new)',
+            '"classification": loss.mean()',
+        ),
+        ("published: distillation on new samples too", "distill.mean_where(errors, 1 - new)", "errors.mean()"),
+        (
+            "published: the classifier learns",
+            "return [*model.backbone.parameters(), *linear]",
+            "return list(model.parameters())",
+        ),
+        (
+            "means of features as they are",
+            "phi = F.normalize(learner.features(memory), dim=1)",
+            "phi = learner.features(memory)",
+        ),
+        (
+            "means are not normalized",
+            "return F.normalize(sums, dim=1), present",
+            "return sums / present.clamp(min=1).view(-1, 1), present",
+        ),
+        (
+            "queries are not normalized",
+            "phi = F.normalize(self.learner.model.features(x), dim=1)",
+            "phi = self.learner.model.features(x)",
+        ),
+        (
+            "the farthest mean",
+            "return -distance if self.published else (-distance)",
+            "return distance if self.published else (distance)",
+        ),
+        ("classes without exemplars may win", '.masked_fill(present == 0, float("-inf"))', ""),
+    ),
+    *of(
+        "cllab/methods/bic.py",
+        f"{DISTILL} tests/methods/test_bic.py",
+        (
+            "the share counts its own classes as old in a blurry stream",
+            "tuple(c for c in learner.old if c not in learner.own)",
+            "learner.old",
+        ),
+        (
+            "published: its own classes are not old",
+            "kept = learner.old if self.published else",
+            "kept = learner.old if False else",
+        ),
+        (
+            "the share is turned round",
+            "share = len(self.kept) / max(1, len(learner.seen))",
+            "share = 1 - len(self.kept) / max(1, len(learner.seen))",
+        ),
+        (
+            "halves instead of shares",
+            "share = len(self.kept) / max(1, len(learner.seen))",
+            "share = 0.5 if len(self.kept) else 0.0",
+        ),
+        (
+            "published: the teacher is that of the task before",
+            "remove=False)\n            self.teacher = self.learner.frozen_copy()",
+            "remove=False)\n            self.teacher = self.teacher or self.learner.frozen_copy()",
+        ),
+        (
+            "the teacher is never made",
+            "        if not self.published:\n            self.teacher = self.learner.frozen_copy()\n",
+            "        pass\n",
+        ),
+        (
+            "the teacher is not corrected",
+            "self._corrected(self.teacher(batch.x), before=True)",
+            "self.teacher(batch.x)",
+        ),
+        (
+            "the teacher is corrected as now",
+            "self._corrected(self.teacher(batch.x), before=True)",
+            "self._corrected(self.teacher(batch.x))",
+        ),
+        ("another temperature", "TEMPERATURE = 2.0", "TEMPERATURE = 1.0"),
+        (
+            "new classes are distilled",
+            "distill.soft_cross_entropy(scores.index_select(1, self.kept), before, TEMPERATURE)",
+            "distill.soft_cross_entropy(scores[:, : before.shape[1]], before, TEMPERATURE)",
+        ),
+        (
+            "teacher and student exchanged",
+            "distill.soft_cross_entropy(scores.index_select(1, self.kept), before, TEMPERATURE)",
+            "distill.soft_cross_entropy(before, scores.index_select(1, self.kept), TEMPERATURE)",
+        ),
+        (
+            "all groups are corrected",
+            "torch.where(self.group[: scores.shape[1]] == task,",
+            "torch.where(self.group[: scores.shape[1]] <= task,",
+        ),
+        ("the shift is scaled", "scores * scale + shift, scores)", "(scores + shift) * scale, scores)"),
+        (
+            "stage 2 looks at the labels without a correction",
+            "F.cross_entropy(self._corrected(scores), batch.y)}",
+            "F.cross_entropy(scores + 0 * self._corrected(scores), batch.y)}",
+        ),
+        ("stage 2 in train mode", "train_mode=False", "train_mode=True"),
+        ("stage 2 in the first task too", "if not epochs or task.index == 0 or not", "if not epochs or not"),
+        ("stage 2 is forgotten", "self.bias[task] = torch.stack([p.detach() for p in self.live])", "pass"),
+        (
+            "validation images are trained on",
+            "return task.train.subset((~self.held_out).nonzero().flatten()) if self.held_out.any() else task.train",
+            "return task.train",
+        ),
+        ("the memory keeps its capacity", "memory.capacity -= self.n_valid", "memory.capacity -= 0"),
+        ("old validation images are not cut", "            self._trim(quota)\n", ""),
+        (
+            "a quota of the old classes",
+            "quota = self.n_valid // max(1, len(learner.seen))\n",
+            "quota = self.n_valid // max(1, len(learner.old) or len(learner.seen))\n",
+        ),
+        (
+            "published: every group is corrected",
+            "self.group[-size:] = task.index if round(model.n_classes / size) - 1 == task.index else -1",
+            "self.group[-size:] = task.index",
+        ),
+        (
+            "published: one block for all tasks",
+            "                model.add_block(self.config.features)\n",
+            "                model.add_block(self.config.features) if not len(model.blocks) else None\n",
+        ),
+        (
+            "published: validation images are taken out",
+            "self._hold_out(loop.task, remove=False)",
+            "self._hold_out(loop.task, remove=True)",
+        ),
+    ),
+]

@@ -1,0 +1,406 @@
+"""Methods that replay, project and interpolate."""
+
+from tests.mutations.mutant import of
+
+REPLAY = "tests/methods/test_oracles_replay.py"
+PROJECTION = "tests/methods/test_oracles_projection.py"
+TASKS = "tests/methods/test_replay.py"
+BILEVEL = "tests/methods/test_bilevel.py"
+
+MUTANTS = [
+    *of(
+        "cllab/methods/er.py",
+        f"{REPLAY} {TASKS} tests/methods/test_task_aware.py",
+        (
+            "offers its memory to itself while rehearsing",
+            "if self.rehearsing or memory.info.per_task",
+            "if memory.info.per_task",
+        ),
+        ("replays while rehearsing", "drawn = None if self.rehearsing else", "drawn ="),
+        ("goes on rehearsing", "loop.do(lambda: self._rehearsing(False))", "loop.do(lambda: None)"),
+        ("as many as the batch whatever is asked", "self.config.replay_size or len(batch.y)", "len(batch.y)"),
+        (
+            "replayed samples only",
+            "torch.cat([batch.x, learner.augment(raw)]), torch.cat([batch.y, labels])",
+            "learner.augment(raw), labels",
+        ),
+        (
+            "replayed samples are not normalized",
+            "x, y = torch.cat([batch.x, learner.augment(raw)])",
+            "x, y = torch.cat([batch.x, raw.float()])",
+        ),
+        (
+            "replayed samples mix with the stream's labels",
+            "torch.cat([batch.y_mix, labels])",
+            "torch.cat([batch.y_mix, labels.flip(0)])",
+        ),
+        (
+            "halves: both at once although batch-normalized",
+            "rp.forwards(learner.model, batch.x, learner.augment(raw), apart=self.apart)",
+            "rp.forwards(learner.model, batch.x, learner.augment(raw), apart=False)",
+        ),
+        (
+            "halves: replay competes with all classes",
+            "replay = cross_entropy(learner.heads, old, labels)",
+            "replay = cross_entropy(None, old, labels)",
+        ),
+        (
+            "halves: replay counts double",
+            '"cross-entropy": batch.cross_entropy(mine), "replay": replay',
+            '"cross-entropy": batch.cross_entropy(mine), "replay": 2 * replay',
+        ),
+        (
+            "past: the current task is replayed",
+            "memory.take(memory.draw(n, generator)[0])",
+            "memory.take(memory.draw(n, generator, current=True)[0])",
+        ),
+        ("one step a batch", "for _ in range(self.config.steps):", "for _ in range(1):"),
+        (
+            "stores the images as they were augmented",
+            "memory.update(Split(TensorImages(batch.raw), positions",
+            "memory.update(Split(TensorImages(batch.x.clamp(0, 1).mul(255).byte()), positions",
+        ),
+        (
+            "stores one sample of a batch",
+            "positions = torch.arange(len(batch.y), device=batch.y.device)",
+            "positions = torch.arange(1)",
+        ),
+    ),
+    *of(
+        "cllab/methods/agem.py",
+        f"{PROJECTION} tests/methods/test_gem.py",
+        (
+            "draws from the current task",
+            'learner.rng.cpu("replay"))\n        raw',
+            'learner.rng.cpu("replay"), current=True)\n        raw',
+        ),
+        (
+            "draws from the current task alone",
+            "raw, y = memory.take(rows)",
+            "raw, y = memory.take(memory.rows(-1) if len(memory.rows(-1)) else rows)",
+        ),
+        ("all of the past instead of a sample", "memory.draw(self.config.reference_size,", "memory.draw(10**6,"),
+        ("projects always", "share = product.clamp(max=0)", "share = product"),
+        ("projects what agrees", "share = product.clamp(max=0)", "share = product.clamp(min=0)"),
+        ("adds the whole reference", "/ (flat @ flat).clamp(min=1e-30)", "/ (flat @ flat).clamp(min=1e-30).sqrt()"),
+        (
+            "the reference competes with all classes",
+            "loss = cross_entropy(learner.heads,",
+            "loss = cross_entropy(None,",
+        ),
+        ("the reference is not normalized", "learner.model(learner.augment(raw))", "learner.model(raw.float())"),
+        (
+            "is projected in other phases too",
+            'if batch.phase != "stream" or learner.memory.capacity == 0:',
+            "if learner.memory.capacity == 0:",
+        ),
+        ("stores in other phases too", '        if batch.phase == "stream":\n', "        if True:\n"),
+        (
+            "stores before it learns",
+            "        learner = self.learner\n        if batch.phase",
+            "        learner = self.learner\n        self.after_step(batch)\n        if batch.phase",
+        ),
+    ),
+    *of(
+        "cllab/methods/gem.py",
+        f"{PROJECTION} tests/methods/test_gem.py",
+        (
+            "the current task constrains itself",
+            "for k in range(len(memory.tasks) - 1)",
+            "for k in range(len(memory.tasks))",
+        ),
+        (
+            "the first task does not constrain",
+            "for k in range(len(memory.tasks) - 1)",
+            "for k in range(1, len(memory.tasks) - 1)",
+        ),
+        ("projects when all are violated", "if (toward < 0).any():", "if (toward < 0).all():"),
+        ("projects always", "if (toward < 0).any():", "if True:"),
+        (
+            "without a margin",
+            "dual(gram, toward, self.config.margin, self.config.ridge)",
+            "dual(gram, toward, 0.0, self.config.ridge)",
+        ),
+        (
+            "without a ridge",
+            "dual(gram, toward, self.config.margin, self.config.ridge)",
+            "dual(gram, toward, self.config.margin, 1e-12)",
+        ),
+        (
+            "the past is taken away",
+            "step = own + torch.from_numpy(v).to(own) @ past",
+            "step = own - torch.from_numpy(v).to(own) @ past",
+        ),
+        (
+            "memory competes with all classes",
+            "loss = cross_entropy(learner.heads, learner.model(x), y)\n            gradients",
+            "loss = cross_entropy(None, learner.model(x), y)\n            gradients",
+        ),
+        ("memories of the task before", "        self.past = []\n        rp.begin_task", "        rp.begin_task"),
+        (
+            "is not normalized",
+            "[(learner.normalize(raw), y) for raw, y in taken if len(y)]",
+            "[(raw.float(), y) for raw, y in taken if len(y)]",
+        ),
+        ("in other phases too", 'if batch.phase != "stream" or memory.capacity == 0', "if memory.capacity == 0"),
+        (
+            "vectorized: all classes compete",
+            "return cross_entropy(learner.heads, torch.func",
+            "return cross_entropy(None, torch.func",
+        ),
+    ),
+    *of(
+        "cllab/methods/_qp.py",
+        f"tests/methods/test_gem.py {PROJECTION}",
+        ("the margin is not in the slope", "products + margin * p.sum(axis=1)", "products"),
+        ("the margin is not added", "return margin + nonnegative", "return nonnegative"),
+        (
+            "the ridge is forgotten",
+            "(gram + gram.T) / 2 + ridge * np.eye(len(gram))",
+            "(gram + gram.T) / 2 + 1e-12 * np.eye(len(gram))",
+        ),
+        ("one variable at most", "for _ in range(30 * max(n, 1)):", "for _ in range(1):"),
+        ("leaves the quadrant", "if not free.any() or wanted[free].min() > 0:", "if True:"),
+    ),
+    *of(
+        "cllab/methods/ftml.py",
+        f"{REPLAY} {BILEVEL}",
+        (
+            "never draws the current task",
+            "torch.randint(len(memory.tasks), (1,)",
+            "torch.randint(max(1, len(memory.tasks) - 1), (1,)",
+        ),
+        ("draws the current task alone", "memory.take(memory.rows(drawn))", "memory.take(memory.rows(-1))"),
+        (
+            "never draws the first task",
+            "torch.randint(len(memory.tasks), (1,)",
+            "torch.randint(min(1, len(memory.tasks) - 1), len(memory.tasks), (1,)",
+        ),
+        ("a part of a task's memory", "memory.take(memory.rows(drawn))", "memory.take(memory.rows(drawn)[:4])"),
+        (
+            "all classes compete in replay",
+            "cross_entropy(self.learner.heads, self.learner.model(x), y)",
+            "cross_entropy(None, self.learner.model(x), y)",
+        ),
+        (
+            "one interpolation for all",
+            "with bi.part_of_the_way(learner, config.beta,",
+            "with bi.part_of_the_way(learner, 1.0,",
+        ),
+        ("one step on every task", "for k in range(config.inner_steps):", "for k in range(1):"),
+        (
+            "no steps on the batch",
+            'terms = self._go(lambda: self.loss(batch), batch, descend, "stream: ")',
+            "terms = self.loss(batch)",
+        ),
+        ("stores the batch afterwards", "        rp.store(batch, learner)\n", "        learner.memory.open(learner)\n"),
+    ),
+    *of(
+        "cllab/methods/_bilevel.py",
+        f"{REPLAY} {BILEVEL}",
+        ("without the temperature", "(scores / temperature).log_softmax(dim=1)", "scores.log_softmax(dim=1)"),
+        ("targets without the temperature", "(own / config.temperature).softmax(dim=1)", "own.softmax(dim=1)"),
+        (
+            "with the factor temperature^2",
+            "return found / (len(scores)",
+            "return temperature**2 * found / (len(scores)",
+        ),
+        (
+            "the mean over the batch is one over elements",
+            'len(scores) if mean == "batch" else scores.numel()',
+            "scores.numel()",
+        ),
+        (
+            "the mean over elements is one over the batch",
+            'len(scores) if mean == "batch" else scores.numel()',
+            "len(scores)",
+        ),
+        (
+            "the teacher is in train mode",
+            'learner.model.train(config.teacher == "train" and len(rows) > 1)',
+            "learner.model.train(len(rows) > 1)",
+        ),
+        (
+            "the published teacher is in eval mode",
+            'learner.model.train(config.teacher == "train" and len(rows) > 1)',
+            "learner.model.train(False)",
+        ),
+        ("targets of the first task again", "rows = memory.rows(-1)", "rows = memory.rows(0)"),
+        (
+            "targets know new classes",
+            "scores[:, : max(learner.old) + 1] if learner.heads is None",
+            "scores if learner.heads is None",
+        ),
+        (
+            "targets over all classes where tasks are named",
+            "else learner.heads.scores(scores, labels)\n    memory",
+            "else scores\n    memory",
+        ),
+        (
+            "distils the stream",
+            "own = old if learner.heads is None",
+            "own = mine[: len(y)] if learner.heads is None and len(mine) >= len(y) else old if learner.heads is None",
+        ),
+        ("strength is forgotten", "config.strength * divergence(", "divergence("),
+        (
+            "replay is not in the loss",
+            '"replay": cross_entropy(learner.heads, old, y)}',
+            '"replay": 0 * cross_entropy(learner.heads, old, y)}',
+        ),
+        (
+            "replay competes with all classes",
+            '"replay": cross_entropy(learner.heads, old, y)}',
+            '"replay": cross_entropy(None, old, y)}',
+        ),
+        (
+            "replay is not augmented nor normalized",
+            "batch.x, learner.augment(raw), apart=apart",
+            "batch.x, raw.float(), apart=apart",
+        ),
+        (
+            "targets of other samples",
+            ".index_select(0, rows)\n        terms",
+            ".index_select(0, rows.flip(0))\n        terms",
+        ),
+        (
+            "the share that is left instead of kept",
+            "torch._foreach_lerp_(values, start, 1 - share)",
+            "torch._foreach_lerp_(values, start, share)",
+        ),
+        ("the whole way", "    interpolate(values, start, beta)\n", "    pass\n"),
+        (
+            "statistics follow although interpolated",
+            'moving(learner.model, buffers=statistics == "interpolate")',
+            "moving(learner.model, buffers=False)",
+        ),
+        (
+            "adapts in train mode",
+            "copy.deepcopy(self.learner.model).eval()",
+            "copy.deepcopy(self.learner.model).train()",
+        ),
+        ("adapts the network itself", "copy.deepcopy(self.learner.model).eval()", "self.learner.model.eval()"),
+        ("adapts to all classes", "heads = None if self.every_class else self.learner.heads", "heads = None"),
+        ("adapts once", "            for _ in range(self.steps):", "            for _ in range(1):"),
+        ("climbs", "alpha=-self.lr", "alpha=self.lr"),
+    ),
+    *of(
+        "cllab/methods/bcl_single.py",
+        f"{REPLAY} {BILEVEL}",
+        (
+            "draws from the current task",
+            'memory.draw(config.replay_size, learner.rng.cpu("replay"))',
+            'memory.draw(config.replay_size, learner.rng.cpu("replay"), current=True)',
+        ),
+        ("a step too few", "for k in range(config.inner_steps):", "for k in range(config.inner_steps - 1 or 1):"),
+        (
+            "passes together although batch-normalized",
+            "self.apart = rp.has_batch_norm(self.learner.model)",
+            "self.apart = False",
+        ),
+        ("no targets", "        bi.remember_targets(self.learner, self.config)\n", ""),
+        ("does not replay", "config.replay and len(rp.ring", "not config.replay and len(rp.ring"),
+        ("stores nothing", "        rp.store(batch, learner)\n", ""),
+    ),
+    *of(
+        "cllab/methods/bcl_dual.py",
+        f"{REPLAY} {BILEVEL}",
+        ("without its own outer rate", "lr=config.outer_lr or None", "lr=None"),
+        ("validates on earlier tasks alone", 'part="held", current=True', 'part="held", current=False'),
+        ("validates on what is replayed", 'part="held", current=True', 'part="replay", current=True'),
+        (
+            "validation competes with all classes",
+            "loss = cross_entropy(learner.heads, learner.model(learner.augment(raw)), y)\n        if learner.tracing",
+            "loss = cross_entropy(None, learner.model(learner.augment(raw)), y)\n        if learner.tracing",
+        ),
+        ("gradients are never cleared", 'clear = config.gradients == "cleared"', "clear = False"),
+        ("gradients are always cleared", 'clear = config.gradients == "cleared"', "clear = True"),
+        ("no outer step", "                if outer:\n", "                if False:\n"),
+        ("one iteration", "        for i in range(config.meta_steps):", "        for i in range(1):"),
+        ("one inner step", "                for k in range(config.inner_steps):", "                for k in range(1):"),
+        (
+            "draws as published",
+            'left_out = self.latest if config.draws == "published" else None',
+            "left_out = self.latest",
+        ),
+        (
+            "never draws as published",
+            'left_out = self.latest if config.draws == "published" else None',
+            "left_out = None",
+        ),
+        ("the held sample is trained on", "rest = batch.without_first()", "rest = batch"),
+        ("what leaves is lost", "        if block.filled == block.size:\n", "        if False:\n"),
+        (
+            "the last sample is held",
+            'memory.write(batch.raw[:1], batch.y[:1], batch.ids[:1], self.learner, part="held")',
+            'memory.write(batch.raw[-1:], batch.y[-1:], batch.ids[-1:], self.learner, part="held")',
+        ),
+        ("another share is held", "held=self.config.validation", "held=0.2"),
+        (
+            "replay is offered the batch before the exchange",
+            "            batch = self._exchange(batch)\n            rp.ring(learner.memory)",
+            "            batch, whole = self._exchange(batch), batch\n            rp.ring(learner.memory).write("
+            "whole.raw, whole.y, whole.ids, learner)\n            rp.ring(learner.memory)",
+        ),
+        (
+            "inner steps are too few for one level",
+            "range(config.meta_steps * (config.inner_steps + outer))",
+            "range(config.meta_steps * config.inner_steps)",
+        ),
+    ),
+    *of(
+        "cllab/methods/_replay.py",
+        REPLAY,
+        ("one pass although apart", "    if apart or len(batches) == 1:\n", "    if len(batches) == 1:\n"),
+        (
+            "no network is batch-normalized",
+            "return any(isinstance(module, _BatchNorm) for module in model.modules())",
+            "return False",
+        ),
+        ("the memory's samples are stored again", "n = batch.n_stream\n", "n = len(batch.y) - 1\n"),
+    ),
+    *of(
+        "cllab/methods/_heads.py",
+        "tests/methods/test_heads.py",
+        (
+            "a label is its own place",
+            "F.cross_entropy(self.scores(logits, y), self.place.index_select(0, y))",
+            "F.cross_entropy(self.scores(logits, y), y % self.width)",
+        ),
+        ("closed places compete", "own.masked_fill(~self.open.index_select(0, tasks), CLOSED)", "own"),
+        (
+            "all classes compete",
+            "return F.cross_entropy(logits, y) if heads is None else",
+            "return F.cross_entropy(logits, y) if True else",
+        ),
+        (
+            "the current head is an earlier one",
+            "self.tasks[:before].flatten()).view(len(logits), before, -1)",
+            "self.tasks[1 : before + 1].flatten()).view(len(logits), before, -1)",
+        ),
+        ("shared labels have heads", "if len(parts) < 2 or len(flat) != len(set(flat)):", "if len(parts) < 2:"),
+    ),
+    *of(
+        "cllab/methods/base.py",
+        f"{REPLAY} tests/methods/test_oracles_streams.py tests/methods/test_oracles_distill.py",
+        ("the other label's share", "self.share * loss + (1 - self.share) *", "(1 - self.share) * loss + self.share *"),
+        ("mixed images count as whole", "        if self.y_mix is None or self.share is None:\n", "        if True:\n"),
+        (
+            "a batch competes with all classes",
+            "loss = cross_entropy(self.heads, logits, self.y)",
+            "loss = cross_entropy(None, logits, self.y)",
+        ),
+        ("a teacher is in train mode", "copy.deepcopy(self.model).eval()", "copy.deepcopy(self.model).train()"),
+        ("a teacher learns on", "copy.deepcopy(self.model).eval()", "self.model"),
+        ("bulk passes are in train mode", "        self.model.eval()\n", ""),
+        (
+            "features are not normalized",
+            "yield self.normalize(split.fetch(part)), split.labels[part]",
+            "yield split.fetch(part).float(), split.labels[part]",
+        ),
+        (
+            "the memory is rehearsed as a stream",
+            'loop.fit(self.learner.memory.split(), phase="memory")',
+            'loop.fit(task.train, phase="memory")',
+        ),
+    ),
+]

@@ -1,0 +1,219 @@
+"""Which samples make which task."""
+
+from tests.mutations.mutant import of
+
+FOLDER = "tests/scenarios"
+
+MUTANTS = [
+    *of(
+        "cllab/scenarios/_build.py",
+        f"{FOLDER}/test_scenario_class_tasks.py {FOLDER}/test_scenario_order.py {FOLDER}/test_scenario_oracles.py "
+        f"{FOLDER}/test_scenario_pixels.py::test_rotated_tasks_see_their_angle "
+        f"{FOLDER}/test_scenario_blurry.py::test_every_class_is_exposed_and_tests_are_own",
+        (
+            "the last images of a class are kept",
+            "generator.permutation(own)[: max(1, round(share * len(own)))]",
+            "own[: max(1, round(share * len(own)))]",
+        ),
+        ("the share of all classes together", "max(1, round(share * len(own)))", "max(1, round(share * len(rows)))"),
+        (
+            "test images of all classes",
+            "test = np.flatnonzero(np.isin(self.test, np.asarray(classes)))",
+            "test = np.arange(len(self.test))",
+        ),
+        ("labels are the dataset's", ".relabel(self._mapping)", ""),
+        (
+            "labels by place instead of place by label",
+            "mapping[order] = np.arange(len(order))",
+            "mapping[: len(order)] = order",
+        ),
+        (
+            "names in the dataset's order",
+            "class_names=tuple(self.dataset.classes[c] for c in self.order)",
+            "class_names=tuple(self.dataset.classes[: len(self.order)])",
+        ),
+        (
+            "test images are seen without the transform",
+            "test=self._split(self.dataset.test, test, transform)",
+            "test=self._split(self.dataset.test, test, None)",
+        ),
+        (
+            "classes that a task exposes are its own",
+            "exposed=tuple(classes if exposed is None else exposed)",
+            "exposed=tuple(classes)",
+        ),
+        ("the last class of a part goes elsewhere", "(labels < part.stop)", "(labels < part.stop - 1)"),
+    ),
+    *of(
+        "cllab/scenarios/_parts.py",
+        f"{FOLDER}/test_scenario_class_tasks.py",
+        (
+            "the last tasks have one more",
+            "starts = [t * size + min(t, rest) for t in range(tasks + 1)]",
+            "starts = [t * size + max(0, t - tasks + rest) for t in range(tasks + 1)]",
+        ),
+        ("half rounded down", "half = n_classes - n_classes // 2\n    size", "half = n_classes // 2\n    size"),
+        (
+            "cv and cl exchanged",
+            '"cv": range(cv_tasks), "cl": range(cv_tasks, tasks)',
+            '"cl": range(cv_tasks), "cv": range(cv_tasks, tasks)',
+        ),
+    ),
+    *of(
+        "cllab/scenarios/_order.py",
+        f"{FOLDER}/test_scenario_order.py",
+        (
+            "a NumPy generator of today",
+            "np.random.RandomState(seed % 2**32).shuffle(order)",
+            "np.random.default_rng(seed).shuffle(order)",
+        ),
+        ("CIFAR-10 in its own order", 'if name == "cifar10" and n_classes == 10:', "if False:"),
+        (
+            "iCaRL's order depends on the seed",
+            "return shuffled(range(n_classes), 1993)",
+            "return shuffled(range(n_classes), rng.seed)",
+        ),
+        ("bilevel: the inverse permutation", "torch.argsort(label_of).numpy()", "label_of.numpy()"),
+        ("bilevel depends on the seed", "torch.Generator().manual_seed(0)", "torch.Generator().manual_seed(rng.seed)"),
+        ("random is the same for every seed", 'rng.numpy("scenario.classes")', "np.random.default_rng(0)"),
+    ),
+    *of(
+        "cllab/scenarios/blurry.py",
+        f"{FOLDER}/test_scenario_blurry.py {FOLDER}/test_scenario_oracles.py",
+        (
+            "clean: the first images stay",
+            "np.split(draw.permutation(pool), np.cumsum(flow[a])[:-1])",
+            "np.split(pool, np.cumsum(flow[a])[:-1])",
+        ),
+        (
+            "clean: minors are not mixed",
+            "draw.permutation(np.concatenate([pieces[a][b] for a in range(n) if a != b]))",
+            "np.concatenate([pieces[a][b] for a in range(n) if a != b])",
+        ),
+        (
+            "clean: minors go the other way",
+            "np.concatenate([pieces[a][b] for a in range(n) if a != b])",
+            "np.concatenate([pieces[b][a] for a in range(n) if a != b])",
+        ),
+        (
+            "official: the share that is given is kept",
+            "keep = [round((1 - share) * len(pool)) for pool in pools]",
+            "keep = [round(share * len(pool)) for pool in pools]",
+        ),
+        ("official: leftovers are not mixed", "rest = draw.permutation(np.concatenate(", "rest = (np.concatenate("),
+        ("official: majors are the first", "mixed = [draw.permutation(pool) for pool in pools]", "mixed = list(pools)"),
+        ("official: one leftover is lost to every task", "size = len(rest) // n", "size = len(rest) // n - 1"),
+        ("official: parts overlap", "rest[t * size : (t + 1) * size]", "rest[t * size : (t + 2) * size]"),
+        ("notebook: a task gets its own leftovers too", "if b != a:\n", "if True:\n"),
+        (
+            "notebook: drawn with replacement",
+            "len(rest) // (n - 1), replace=False",
+            "len(rest) // (n - 1), replace=True",
+        ),
+        (
+            "notebook: a share for every task",
+            "draw.choice(rest, len(rest) // (n - 1)",
+            "draw.choice(rest, len(rest) // n",
+        ),
+        (
+            "only own classes are exposed",
+            "everything = range(data.n_classes) if config.percent > 0 else None",
+            "everything = None",
+        ),
+        ("all classes are exposed without a blur", "if config.percent > 0 else None", "if True else None"),
+    ),
+    *of(
+        "cllab/scenarios/_mix.py",
+        f"{FOLDER}/test_scenario_blurry.py",
+        (
+            "shares are rounded down",
+            "received = np.rint(share * pools).astype(np.int64)\n    if",
+            "received = np.floor(share * pools).astype(np.int64)\n    if",
+        ),
+        (
+            "a task stays with too much",
+            "flow[np.diag_indices(len(pools))] = pools - received",
+            "flow[np.diag_indices(len(pools))] = pools",
+        ),
+        (
+            "others give in proportion to nothing",
+            "ideal = np.ones((n, n)) - np.eye(n)",
+            "ideal = np.triu(np.ones((n, n)), 1) + 0.01 * np.tril(np.ones((n, n)), -1)",
+        ),
+    ),
+    *of(
+        "cllab/scenarios/_pixels.py",
+        f"{FOLDER}/test_scenario_pixels.py {FOLDER}/test_scenario_oracles.py",
+        ("clockwise", ".rotate(angle, resample", ".rotate(-angle, resample"),
+        ("bilinear", "Image.Resampling.NEAREST, fillcolor=0", "Image.Resampling.BILINEAR, fillcolor=0"),
+        ("the border is the first pixel", "            out *= inside\n", "            pass\n"),
+        (
+            "one permutation for all",
+            "return [torch.randperm(n_pixels, generator=generator) for _ in range(tasks)]",
+            "return [torch.randperm(n_pixels, generator=generator)] * tasks",
+        ),
+        (
+            "permutations do not depend on the seed",
+            'derive(rng.seed, "scenario.permutations")',
+            'derive(0, "scenario.permutations")',
+        ),
+        ("own samples although the same are asked for", "1 if same else tasks", "tasks"),
+        ("the same samples although own are asked for", "1 if same else tasks", "1"),
+        (
+            "the first test images",
+            '_drawn(len(dataset.test), samples, tasks, rng, "scenario.tested")',
+            "[np.arange(samples or len(dataset.test)) for _ in range(tasks)]",
+        ),
+        ("samples are the first ones", "draw.permutation(n)[:samples]", "np.arange(n)[:samples]"),
+    ),
+    *of(
+        "cllab/scenarios/permuted.py",
+        f"{FOLDER}/test_scenario_pixels.py",
+        (
+            "the last task is left as it is",
+            "as_is = t == 0 and config.first_identity",
+            "as_is = t == config.tasks - 1 and config.first_identity",
+        ),
+        ("all tasks have the first permutation", "PixelMap(orders[t])", "PixelMap(orders[0])"),
+    ),
+    *of(
+        "cllab/scenarios/rotated.py",
+        f"{FOLDER}/test_scenario_pixels.py",
+        (
+            "angles all over the range",
+            "config.min_angle + (t + float(u)) * step",
+            "config.min_angle + float(u) * step * config.tasks",
+        ),
+        ("the middle of every part", "(t + float(u)) * step", "(t + 0.5) * step"),
+        ("from zero", "config.min_angle + (t + float(u)) * step", "(t + float(u)) * step"),
+        (
+            "angles do not depend on the seed",
+            'rng.numpy("scenario.angles").random(config.tasks)',
+            "np.random.default_rng(0).random(config.tasks)",
+        ),
+    ),
+    *of(
+        "cllab/scenarios/base_half.py",
+        f"{FOLDER}/test_scenario_class_tasks.py",
+        (
+            "tasks of equal size",
+            "parts = half_parts(data.n_classes, config.tasks)",
+            "from cllab.scenarios._parts import equal_parts\n        parts = equal_parts(data.n_classes, config.tasks)",
+        ),
+    ),
+    *of(
+        "cllab/scenarios/task_incremental.py",
+        f"{FOLDER}/test_scenario_class_tasks.py",
+        ("tasks are not named", "has_label=True", "has_label=False"),
+        (
+            "labels go on where the first part ended",
+            "parts = [range(part.start - first, part.stop - first) for part in parts]",
+            "parts = list(parts)",
+        ),
+        (
+            "the first classes for either part",
+            "data = Relabeled(dataset, order[first : parts[-1].stop])",
+            "data = Relabeled(dataset, order[: parts[-1].stop - first])",
+        ),
+    ),
+]

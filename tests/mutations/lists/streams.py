@@ -1,0 +1,124 @@
+"""How stream and memory make batches, and what a task begins with."""
+
+from tests.mutations.mutant import of
+
+TASKS = "tests/methods/test_replay.py"
+
+MUTANTS = [
+    *of(
+        "cllab/methods/rm.py",
+        f"{TASKS} tests/methods/test_oracles_streams.py",
+        ("half a batch in the memory phase", 'if self.config.memory_batch == "half" else size', "if True else size"),
+        ("never half a batch", 'if self.config.memory_batch == "half" else size', "if False else size"),
+        ("the last batch is dropped", "drop_last=False)\n\n    def planned", "drop_last=True)\n\n    def planned"),
+        ("mixed as one set", '        replay="half",\n', '        replay="concat",\n'),
+    ),
+    *of(
+        "cllab/methods/gdumb.py",
+        f"{TASKS} tests/methods/test_oracles_streams.py",
+        ("goes on with its network", "loop.renew(model=True, head=self.config.head)", "loop.renew()"),
+        (
+            "trains on the stream offline",
+            'loop.fit(self.learner.memory.split(), phase="memory", epochs=epochs)',
+            'loop.fit(loop.task.train, phase="memory", epochs=epochs)',
+        ),
+        (
+            "offline the memory is offered twice",
+            "return task.train if self.learner.online else task.train.subset(nothing)",
+            "return task.train",
+        ),
+        (
+            "the memory has not seen the task",
+            "        loop.do(lambda: self.learner.memory.update(task.train, self.learner))\n",
+            "",
+        ),
+    ),
+    *of(
+        "cllab/methods/joint.py",
+        f"{TASKS} tests/methods/test_oracles_streams.py",
+        (
+            "the current task alone",
+            "splits = [t.train for t in loop.stream.tasks[: task.index + 1]]",
+            "splits = [task.train]",
+        ),
+        (
+            "the whole stream from the first task on",
+            "loop.stream.tasks[: task.index + 1]]\n        if",
+            "loop.stream.tasks]\n        if",
+        ),
+        (
+            "waits for the last task always",
+            'if self.config.when == "last" and task.index < loop',
+            "if task.index < loop",
+        ),
+        ("goes on with its network", "loop.renew(model=True, head=self.config.head)", "loop.renew()"),
+    ),
+    *of(
+        "cllab/methods/offline.py",
+        "tests/methods/test_task_aware.py tests/methods/test_oracles_streams.py",
+        ("the last task alone", "everything = join(everything, other.train)", "everything = other.train"),
+        ("the epochs of [train]", "epochs=self.config.epochs)", "epochs=None)"),
+        ("at every task", "        if task.index < len(tasks) - 1:\n", "        if False:\n"),
+    ),
+    *of(
+        "cllab/engine/batches.py",
+        f"tests/methods/test_oracles_streams.py {TASKS}",
+        ("half: more of the memory", "n_half = batch_size // 2", "n_half = batch_size // 4"),
+        (
+            "half: the same stored samples at every round",
+            "drawn = torch.cat([torch.randperm(n_memory, generator=order_replay) for _ in range(rounds)])",
+            "drawn = torch.cat([torch.arange(n_memory) for _ in range(rounds)])",
+        ),
+        (
+            "half: the stream in its own order",
+            "stream = torch.randperm(n, generator=order)[: steps * n_stream] + n_memory",
+            "stream = torch.arange(n)[: steps * n_stream] + n_memory",
+        ),
+        ("half: stored samples instead of the stream's", "[: steps * n_stream] + n_memory", "[: steps * n_stream]"),
+        (
+            "half: the memory comes first",
+            "torch.cat([stream.view(steps, -1), drawn.view(steps, -1)], dim=1)",
+            "torch.cat([drawn.view(steps, -1), stream.view(steps, -1)], dim=1)",
+        ),
+        (
+            "concat: not shuffled together",
+            "flat = mixed_in\n",
+            "flat = torch.cat([flat + n_memory, mixed_in[mixed_in < n_memory]])\n",
+        ),
+        ("the last batch is never dropped", "if not cuts or (not drop_last and rest > 1):", "if not cuts or rest > 1:"),
+        ("the last batch is always dropped", "if not cuts or (not drop_last and rest > 1):", "if not cuts:"),
+        (
+            "CutMix labels of other samples",
+            "permutation.to(y.device)).flatten())",
+            "permutation.argsort(1).to(y.device)).flatten())",
+        ),
+        (
+            "replay draws from the stream's generator",
+            "for of, generator in ((0, drawing[0]), (1, drawing[-1])):",
+            "for of, generator in ((0, drawing[0]), (1, drawing[0])):",
+        ),
+        ("images are not normalized", "x = learner.normalize(seen)", "x = seen.float()"),
+        (
+            "images are not augmented",
+            "seen = augmented(learner, raw, sizes, epoch.from_stream[first:last], list(drawing.values()))",
+            "seen = raw",
+        ),
+    ),
+    *of(
+        "cllab/engine/run.py",
+        "tests/methods/test_oracles_penalty.py tests/methods/test_oracles_streams.py",
+        (
+            "an optimizer kept over tasks",
+            "        self.method.begin_task(task)\n        self.loop.renew()\n",
+            "        self.method.begin_task(task)\n        _ = self.loop.optimizer or self.loop.renew()\n",
+        ),
+        (
+            "the current task's classes are old",
+            "learner.old = learner.seen\n",
+            "learner.old = tuple(sorted({*learner.seen, *task.exposed}))\n",
+        ),
+        ("the head is drawn anew although it is kept", 'if self.config.train.head == "reset":', "if True:"),
+        ("the head is kept although it is drawn anew", 'if self.config.train.head == "reset":', "if False:"),
+        ("its own classes are all that are exposed", "learner.own = task.classes", "learner.own = task.exposed"),
+    ),
+]
