@@ -103,7 +103,7 @@ def test_the_screen(size: tuple[int, int]) -> None:
         assert "Elastic Weight Consolidation" in text
         assert "arXiv:1612.00796" in text
         await press(pilot, "enter", *["pagedown"] * 4)
-        await until(pilot, lambda: "method.strength" in shown(app) or "method.estimate" in shown(app))
+        await until(pilot, lambda: "method." in shown(app) and "default" in shown(app), "its settings")
         assert all(len(line) <= size[0] + 1 for line in shown(app).splitlines())
 
     tell(app, story, size)

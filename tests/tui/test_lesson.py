@@ -85,6 +85,92 @@ def test_every_claim_holds_and_every_text_fits(lesson: Lesson) -> None:
             assert 2 <= len(step.ask.choices) <= 3
 
 
+MAY_DIFFER = {
+    "stream": set(),
+    "forgetting": set(),
+    "memory": {"method.name", "memory.name", "memory.capacity"},
+    "choice": {"memory.name"},
+    "setting": {"scenario.name"},
+    "bilevel": set(),
+}
+"""What is not the same in the runs that a lesson compares, because it is what the lesson is about."""
+
+
+@pytest.mark.parametrize("lesson", ALL.values(), ids=ALL)
+def test_runs_that_are_compared_differ_in_what_the_lesson_is_about_and_in_nothing_else(lesson: Lesson) -> None:
+    compared = {run for step in lesson.steps for run in lesson.runs_of(step)}
+    compared |= set(re.findall(r"run=(\w+)", " ".join(step.text for step in lesson.steps)))
+    first = lesson.recordings[lesson.run]
+    ours = first.run.config().to_dict()
+    for name in compared:
+        theirs = lesson.recordings[name].run.config().to_dict()
+        for table, values in ours.items():
+            for key, value in values.items() if isinstance(values, dict) else [("", values)]:
+                other = theirs[table].get(key, value) if isinstance(values, dict) else theirs[table]
+                assert value == other or f"{table}.{key}" in MAY_DIFFER[lesson.name], (name, table, key)
+        one, another = first.timeline.state.started, lesson.recordings[name].timeline.state.started
+        assert one is not None
+        assert another is not None
+        # the same digits in the same order: without it, "task 1" would be two things
+        assert one.class_names == another.class_names, name
+        assert [t["classes"] for t in one.tasks] == [t["classes"] for t in another.tasks], name
+        assert (one.model, one.seed) == (another.model, another.seed)
+
+
+def test_what_the_texts_say_of_the_streams() -> None:
+    """Claims in words, each looked up in the recordings."""
+    for name in ("finetune", "er20", "told", "blurry"):
+        state = read_recordings()[name].timeline.state
+        assert state.started is not None
+        # "sees an image once at most": a last batch that is not full is left out, nothing comes twice
+        drawn = np.diff([0, *(e.samples for e in state.evaluations if e.moment == "task")])
+        for task, samples in zip(state.started.tasks, drawn, strict=True):
+            assert 0.9 * task["n_train"] < samples <= task["n_train"], name
+            assert len(task["classes"]) == 2
+    started = read_recordings()["blurry"].timeline.state.started
+    assert started is not None
+    for task, counts in zip(started.tasks, np.array(started.counts), strict=True):
+        own = counts[list(task["classes"])].sum()
+        # "mostly its own two digits, with a few images of the others"
+        assert own > 0.8 * counts.sum()
+        assert (counts > 0).sum() >= 8
+    sharp = np.array(read_recordings()["finetune"].timeline.state.started.counts)  # type: ignore[union-attr]
+    assert ((sharp > 0).sum(axis=1) == 2).all()
+
+
+def test_what_the_texts_say_of_the_memories() -> None:
+    full = read_recordings()["er20"].timeline.state.memory
+    assert [m.samples for m in full if m.task == 0][-1] == 20, "after task 1 the memory is full"
+    assert [m.per_task for m in full if m.task == 0][-1][0] == 20
+    balanced = read_recordings()["balanced30"].timeline.state.memory[-1]
+    assert len(set(balanced.per_task)) == 1, "the same number of each task"
+    assert len(set(balanced.per_class)) == 1
+    lesson = ALL["choice"]
+    by_class, by_doubt, by_chance = (lesson.value(f"seen run={r}") for r in ("balanced30", "uncertain30", "random30"))
+    # "the last step is large, the one between them may be luck"
+    assert by_class - by_chance > 20
+    assert by_class - by_chance > 2 * abs(by_class - by_doubt)
+
+
+def test_what_the_texts_say_of_the_bilevel_step() -> None:
+    recording = read_recordings()["bilevel"]
+    trace = recording.timeline.state.traces[0]
+    assert trace.task == 1
+    inner = [name for name in trace.scalars if name.startswith("inner loss")]
+    assert len(inner) == 4, "four inner steps"
+    arrays = np.load(recording.run.folder / trace.file)
+    used = [
+        image.tobytes()
+        for name in arrays.files
+        if "stream batch" in name or "replayed batch" in name
+        for image in arrays[name]
+    ]
+    held = [image.tobytes() for image in arrays["validation batch"]]
+    assert used
+    assert held
+    assert not set(used) & set(held), "the validation pictures were in none of these steps"
+
+
 def test_numbers_are_those_of_the_log() -> None:
     """Computed from the plain JSON, by another way than the reducer's."""
     lesson = ALL["memory"]
