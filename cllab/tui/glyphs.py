@@ -17,6 +17,7 @@ class Glyphs:
         eighths: bar ends from an empty to a full cell.
         shades: fills that tell neighboring groups of a bar apart without color.
         levels: a vertical bar of one cell, from lowest to highest.
+        hanging: a bar from the top of a cell, a short and a long one.
         ramp: brightness from dark to light, for pictures without half cells.
     """
 
@@ -25,6 +26,7 @@ class Glyphs:
     eighths: str
     shades: str
     levels: str
+    hanging: str
     ramp: str
     hline: str
     vline: str
@@ -46,6 +48,11 @@ class Glyphs:
     sep: str
     arrow: str
 
+    @property
+    def bars(self) -> str:
+        """`levels` for rows that stand under each other: the highest leave room, so that rows do not fuse."""
+        return self.levels if self.ascii else self.levels[:-2]
+
     def state(self, name: str) -> str:
         """The sign of a run state, a question mark for one that is not known."""
         return self.states.get(name, "?")
@@ -59,6 +66,7 @@ UNICODE = Glyphs(
     eighths=" ▏▎▍▌▋▊▉█",
     shades="█▓▒░",
     levels="▁▂▃▄▅▆▇█",
+    hanging="▔▀",
     ramp=" ░▒▓█",
     hline="─",
     vline="│",
@@ -86,6 +94,7 @@ ASCII = Glyphs(
     eighths="    #####",
     shades="#%+.",
     levels="_.-=+*%#",
+    hanging="'\"",
     ramp=" .:-=+*#%@",
     hline="-",
     vline="|",

@@ -13,9 +13,13 @@ from textual.pilot import Pilot
 
 from cllab import events as ev
 from cllab.runs import Run, RunLock
-from cllab.state import Series
+from cllab.state import RunState, Series
+from cllab.tui.feed import fold
+from cllab.tui.glyphs import ASCII
 from cllab.tui.screens.live import LiveScreen
 from cllab.tui.theme import style
+from cllab.tui.widgets.rates import Rates, levels
+from cllab.tui.widgets.signed import signed_bars
 from cllab.tui.widgets.trace_view import TraceView, as_pictures, numbered
 from tests.tui.conftest import live_run
 from tests.tui.recorded import make_run, picture, records
@@ -99,6 +103,94 @@ def test_what_is_looked_at_has_a_sign_and_room_and_the_rest_steps_back(tmp_path:
     said_small = text(many, 50, 5)
     assert "▸ term h" in said_small
     assert "more" in said_small
+
+
+def bars_of(rows: list[list[Any]], name: str) -> list[Any]:
+    """The parts of the bars in the row of a number, or in the row below the title of a vector."""
+    at = next(y for y, row in enumerate(rows) if name in "".join(part for part, _ in row))
+    line = [part for part in rows[at] if set(part[0]) & set("▁▂▃▄▅▆▇█")]
+    return line or rows[at + 1]
+
+
+def test_bars_of_neighboring_rows_do_not_fuse() -> None:
+    """The highest bar leaves room below the row above, and in every row of loss and speed as well."""
+    view = TraceView()
+    view.show(Path(), Series([traced(k, flat=3.0) for k in range(1, 6)]))
+    said = text(view, 60, 12)
+    assert "▆" in said
+    assert not set(said) & set("▇█")
+    rates = Rates()
+    rates.show(fold(RunState(), records(steps=30)))
+    assert not set(text(rates, 60, 3)) & set("▇█")
+
+
+def test_what_is_zero_all_the_time_is_drawn_at_zero() -> None:
+    view = TraceView()
+    view.show(Path(), Series([traced(k, violated=0.0, other=2.0) for k in range(1, 5)]))
+    rows = view.draw(60, 14)
+    assert {c for part, _ in bars_of(rows, "violated") for c in part.strip()} == {"▁"}
+    assert {c for part, _ in bars_of(rows, "other") for c in part.strip()} == {"▆"}
+    # where the lowest is not zero by nature, what does not vary is in the middle
+    assert levels([5.0] * 4, 4, "abc") == "bbbb"
+    assert levels([0.0] * 4, 4, "abc", low=0.0) == "aaaa"
+
+
+def test_below_zero_hangs_from_the_line_of_zero() -> None:
+    view = TraceView()
+    view.show(Path(), Series([traced(k, product=(-1.0) ** k * k) for k in range(1, 5)]))
+    colors = view.palette
+    signed = [(part, ink) for part, ink in bars_of(view.draw(70, 14), "product") if part.strip()]
+    is_below = [ink.bgcolor is not None and ink.bgcolor.triplet == colors.lost for _, ink in signed]
+    assert is_below == [True, False, True, False]
+    # -1 hangs a little, -3 far; 2 stands lower than 4
+    assert [part[0] for part, _ in signed] == ["▆", "▃", "▃", "▆"]
+    plain = signed_bars([1.0, -0.1, -1.0, math.nan], [style()] * 4, ASCII, colors)
+    assert "".join(part for part, _ in plain[0]) == "#'\" "
+
+
+def gem(task: int, folder: Path, **arrays: list[float]) -> ev.Traced:
+    path = folder / "traces" / "step_1.npz"
+    path.parent.mkdir()
+    found = {name.replace("_", " "): np.array(v, np.float32) for name, v in arrays.items()}
+    np.savez(path, kinds=np.array(json.dumps(dict.fromkeys(found, "vector"))), **found)  # type: ignore[arg-type]
+    return ev.Traced(task=task, step=7, method="gem", scalars={"violated constraints": 2.0}, file="traces/step_1.npz")
+
+
+def test_products_of_gem_stand_over_their_tasks_and_around_zero(tmp_path: Path) -> None:
+    view = TraceView()
+    products = [1.0, -0.5, 0.25, 0.0, -1.0, 1.0, 1.0, 0.5, 0.5, 0.5, 1.0]
+    record = gem(11, tmp_path, inner_products=products, multipliers=[0.0] * 11)
+    view.show(tmp_path, Series([record]))
+    lines = [line.rstrip() for line in text(view, 60, 16).splitlines()]
+    rows = view.draw(60, 16)
+    at = next(y for y, line in enumerate(lines) if line.startswith("inner products"))
+    assert lines[at] == "inner products, tasks 1→11: -1 to 1"
+    up, down, names = rows[at + 1 : at + 4]
+    cells = [part for part, _ in up if part.strip()]
+    assert len(cells) == 11
+    grid = style(view.palette.grid)
+    # the line of zero is below what is above it, and above what is below it
+    assert [ink == grid for part, ink in up if part.strip()] == [v <= 0 for v in products]
+    assert sum(ink.bgcolor is not None for _, ink in down) == 2
+    # each task is named under its bar
+    numbers = "".join(part for part, _ in names)
+    bars = "".join(part for part, _ in up)
+    for task in range(1, 12):
+        start = 4 * (task - 1)
+        assert numbers[start : start + 4].strip() == str(task)
+        assert bars[start].strip()
+    assert "multipliers, tasks 1→11: 0 to 0" in lines
+    assert {c for part, _ in bars_of(rows, "multipliers") for c in part.strip()} == {"▁"}
+    # without room the bars stay, in one row
+    small = text(view, 60, 8).splitlines()
+    assert any(line.startswith("inner products, tasks") for line in small)
+    # another length is no number a task
+    other = TraceView()
+    (tmp_path / "other").mkdir()
+    other.show(tmp_path / "other", Series([gem(3, tmp_path / "other", inner_products=[1.0] * 5, steps=[1.0] * 3)]))
+    said = text(other, 60, 16)
+    assert "inner products: 5 values" in said
+    assert "steps: 3 values" in said
 
 
 def test_left_and_right_go_through_the_steps_and_the_newest_follows(tmp_path: Path) -> None:

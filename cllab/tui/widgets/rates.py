@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import itertools
 import math
 from collections.abc import Sequence
 
@@ -13,34 +12,28 @@ from cllab.tui.theme import RGB, style
 from cllab.tui.view import losses, rates, short, size
 from cllab.tui.widgets.chart import Chart, Part, clip, message
 from cllab.tui.widgets.raster import draw_lines
+from cllab.tui.widgets.signed import resampled
 
 
 def levels(
     values: Sequence[float], width: int, signs: str, *, low: float | None = None, high: float | None = None
 ) -> str:
     """The newest values as `width` vertical bars: means of equal parts when there are more."""
-    v = np.asarray(values, float)
-    if width <= 0 or not len(v):
+    if width <= 0 or not len(values):
         return " " * max(0, width)
-    if len(v) > width:
-        edges = np.linspace(0, len(v), width + 1).astype(int)
-        v = np.array([_mean(v[a:b]) for a, b in itertools.pairwise(edges)])
+    v = np.array(resampled(values, width))
     known = v[np.isfinite(v)]
     if not len(known):
         return " " * width
     bottom = float(known.min()) if low is None else low
     span = (float(known.max()) if high is None else high) - bottom
     top = len(signs) - 1
+    # what does not vary is drawn in the middle, but nothing at all at the bottom
+    rest = top // 2 if low is None else 0
     text = "".join(
-        " " if not math.isfinite(x) else signs[round((x - bottom) / span * top) if span > 1e-12 else top // 2]
-        for x in v
+        " " if not math.isfinite(x) else signs[round((x - bottom) / span * top) if span > 1e-12 else rest] for x in v
     )
     return text.rjust(width)
-
-
-def _mean(values: np.ndarray) -> float:
-    known = values[np.isfinite(values)]
-    return float(known.mean()) if len(known) else math.nan
 
 
 class Rates(Chart):
@@ -104,9 +97,7 @@ class Rates(Chart):
     def _past(self, past: Sequence[float], width: int, height: int, *, is_loss: bool) -> list[str]:
         """The recent past as bars, or as a line where there are several rows; rates begin at zero."""
         if self.glyphs.ascii or (height == 1 and is_loss):
-            return [" " * width] * (height - 1) + [
-                levels(past, width, self.glyphs.levels, low=None if is_loss else 0.0)
-            ]
+            return [" " * width] * (height - 1) + [levels(past, width, self.glyphs.bars, low=None if is_loss else 0.0)]
         y = np.asarray(past, float)
         known = y[np.isfinite(y)]
         if not len(known):

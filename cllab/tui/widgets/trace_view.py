@@ -21,13 +21,15 @@ from cllab.tui.theme import scale, style
 from cllab.tui.view import number, short
 from cllab.tui.widgets.chart import Chart, Part, clip, message
 from cllab.tui.widgets.pictures import Picture, half_cells, heat_picture, resize
-from cllab.tui.widgets.rates import levels
+from cllab.tui.widgets.signed import resampled, signed_bars
 
 if TYPE_CHECKING:
     from cllab.traces import Trace
 
 PIXELS = 16
 """Side of a traced picture in pixels; half of it where there are few rows."""
+PER_TASK = frozenset({"inner products", "multipliers", "projected inner products"})
+"""Vectors with a number for every earlier task: GEM's constraints."""
 Array = NDArray[Any]
 
 
@@ -61,7 +63,8 @@ class TraceView(Chart):
 
     HELP = (
         "What the method published about one step. A number stands beside its course over the traced steps; numbered "
-        "names are one row over the steps within the step. Left and right go through the traced steps."
+        "names are one row over the steps within the step. Bars begin at zero: what is below it hangs from the top. "
+        "Left and right go through the traced steps."
     )
     EMPTY = "nothing is traced: pause (space), then t trains one step and shows what the method did in it"
     BINDINGS: ClassVar[list[BindingType]] = [
@@ -261,22 +264,15 @@ class TraceView(Chart):
         ]
 
     def _course(self, past: list[float], here: int, width: int) -> list[Part]:
-        """Values as bars in a range that holds zero, the one at `here` in another color; -1 for none."""
+        """Values as bars from zero, the one at `here` in another color; -1 for none."""
         colors = self.palette
-        known = [v for v in past if math.isfinite(v)]
-        low, high = min([0.0, *known]), max([0.0, *known])
-        k = max(1, min(4, width // len(past)))
-        if len(past) * k > width or here < 0:
-            cells = min(width, len(past) * k)
-            spread = np.repeat(past, k).tolist() if len(past) * k <= width else past
-            return [(levels(spread, cells, self.glyphs.levels, low=low, high=high), style(colors.series[0]))]
-        bars = levels(np.repeat(past, k).tolist(), len(past) * k, self.glyphs.levels, low=low, high=high)
-        a, b = here * k, (here + 1) * k
-        return [
-            (bars[:a], style(colors.muted)),
-            (bars[a:b], style(colors.focus, bold=True)),
-            (bars[b:], style(colors.muted)),
-        ]
+        cell = max(1, min(4, width // len(past)))
+        values = resampled(past, width)
+        plain = style(colors.series[0] if len(past) > width or here < 0 else colors.muted)
+        inks = [plain] * len(values)
+        if len(past) <= width and here >= 0:
+            inks[here] = style(colors.focus, bold=True)
+        return signed_bars(values, inks, self.glyphs, colors, cell=cell)[0]
 
     def _array_rows(self, width: int, most: int) -> list[list[Part]]:
         """Pictures first, then vectors and matrices, as many as there is room for."""
@@ -292,11 +288,18 @@ class TraceView(Chart):
         # what is talked about has room first, and everything its usual place
         blocks: dict[str, list[list[Part]]] = {}
         left = most
-        for name in sorted(names, key=lambda n: bool(self.look) and not self._is_looked_at(n)):
+        order = sorted(names, key=lambda n: bool(self.look) and not self._is_looked_at(n))
+        for name in order:
             block = self._array(name, self._arrays[name], inside, left, side)
             if len(block) <= left:
                 blocks[name] = block
                 left -= len(block)
+        # a line of zero and the tasks below the bars, where rows are free
+        for name in order:
+            if name in blocks and self._kinds.get(name) == "vector":
+                block = self._vector(name, self._arrays[name], inside, spare=left)
+                left -= len(block) - len(blocks[name])
+                blocks[name] = block
         return [self._stand_out(n, row, first=not y) for n in names if n in blocks for y, row in enumerate(blocks[n])]
 
     def _is_labels(self, name: str) -> bool:
@@ -328,12 +331,7 @@ class TraceView(Chart):
             return lines
         flat = np.asarray(values, float).reshape(-1)
         if kind == "vector":
-            known = flat[np.isfinite(flat)]
-            low, high = min([0.0, *known]), max([0.0, *known])
-            k = max(1, min(4, width // max(1, len(flat))))
-            bars = levels(np.repeat(flat, k).tolist(), min(width, len(flat) * k), glyphs.levels, low=low, high=high)
-            title = f"{name}: {len(flat)} values, {_span(flat)}"
-            return [[(clip(title, width, glyphs), muted)], [(bars, style(colors.series[0]))]]
+            return self._vector(name, values, width)
         shape = "x".join(map(str, np.shape(values)))
         title = f"{name}: {shape}, {_span(flat)}"
         if kind == "matrix" and most >= 4 and flat.size:
@@ -342,6 +340,25 @@ class TraceView(Chart):
             small = resize(heat_matrix(np.asarray(values, float), colors.heat), tall * 2, wide)
             return [[(clip(title, width, glyphs), muted)], *half_cells(small, glyphs)]
         return [[(clip(title, width, glyphs), muted)]]
+
+    def _vector(self, name: str, values: Array, width: int, *, spare: int = 0) -> list[list[Part]]:
+        """A title and bars; with spare rows, those below zero in a row of their own, and the tasks they belong to."""
+        colors, glyphs = self.palette, self.glyphs
+        flat = [float(v) for v in np.asarray(values, float).reshape(-1)]
+        n = len(flat)
+        by_task = name in PER_TASK and n > 0 and n == self.traces[self.index].task
+        what = f"tasks 1{glyphs.arrow}{n}" if by_task and n > 1 else "task 1" if by_task else f"{n} values"
+        title = f"{name}, {what}: {_span(np.array(flat))}" if by_task else f"{name}: {what}, {_span(np.array(flat))}"
+        rows: list[list[Part]] = [[(clip(title, width, glyphs), style(colors.muted))]]
+        cell = max(1, min(4, width // max(1, n)))
+        shown = resampled(flat, width)
+        inks = [style(colors.series[0])] * len(shown)
+        rows += signed_bars(shown, inks, glyphs, colors, cell=cell, tall=spare > 0, gap=by_task)
+        if by_task and n <= width and spare >= len(rows) - 1:
+            every = -(-(len(str(n)) + 1) // cell)
+            line = "".join(str(t + 1).ljust(cell * every) for t in range(0, n, every))
+            rows.append([(line[:width].rstrip(), style(colors.muted))])
+        return rows
 
 
 def as_pictures(values: Array) -> list[Picture]:
