@@ -9,6 +9,11 @@ by squared batch gradients, of the loss against the model's own most likely labe
 penalty a task whose weights are the square of a mean: the gradient of the loss on the first samples of the task. There
 the penalty covers the output layer too (`weights = "all"`). Penalties are merged into one quadratic, so a step costs
 the same at every task.
+
+The default strength was chosen on images set aside: training and test images drawn from MNIST's training images, seeds
+1 and 2, steps taken implicitly. Last accuracy in percent at strengths 0, 1, 10: 88.3, 88.5, 89.0 on Blurry10-Online
+with 10,000 images and 500 stored; at 0, 3, 30, 300, 3000: 58.3, 66.6, 65.7, 51.5, 33.6 on ten permutations of 1,000
+images. 10 is best on the one and lies within the flat top, 3 to 30, of the other.
 """
 
 from __future__ import annotations
@@ -49,7 +54,9 @@ class EWC(Method):
     class Config:
         """Settings."""
 
-        strength: float = param(100.0, "Weight of the penalty", source="lambda in Eq. 3; reg_coef", low=0, log=True)
+        strength: float = param(
+            10.0, "Weight of the penalty", source="lambda in Eq. 3; reg_coef", low=0, log=True, reference=100.0
+        )
         decay: float = param(
             1.0, "Share of the old Fisher that is kept", source="gamma in Schwarz et al.", low=0, high=1
         )
