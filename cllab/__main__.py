@@ -7,7 +7,8 @@ import sys
 from collections.abc import Sequence
 from typing import Any
 
-from cllab.errors import EXIT_DONE, EXIT_FAILED, EXIT_INTERRUPTED, EXIT_USAGE, CllabError
+from cllab.errors import EXIT_DATA, EXIT_DONE, EXIT_FAILED, EXIT_INTERRUPTED, EXIT_USAGE, CllabError
+from cllab.text import clean, clip
 
 
 def main() -> None:
@@ -27,6 +28,8 @@ def run(arguments: Sequence[str]) -> int:
         return code if isinstance(code, int) else EXIT_DONE
     except CllabError as error:
         return _say(str(error), error.exit_code)
+    except RecursionError:
+        return _say("the input is nested too deep", EXIT_USAGE)
     except (KeyboardInterrupt, typer.Abort):
         return EXIT_INTERRUPTED
     except SystemExit as end:
@@ -38,14 +41,15 @@ def run(arguments: Sequence[str]) -> int:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return EXIT_DONE
     except OSError as error:
-        where = f"{error.filename}: " if error.filename else ""
-        return _say(f"{where}{error.strerror or error}", EXIT_FAILED)
+        where = f"{os.fsdecode(error.filename)}: " if isinstance(error.filename, (str, bytes)) else ""
+        code = EXIT_DATA if isinstance(error, PermissionError) else EXIT_FAILED
+        return _say(f"{where}{error.strerror or error}", code)
     except _parse_error() as error:
         return _say(_told(error), EXIT_USAGE)
 
 
 def _say(message: str, code: int) -> int:
-    print(f"cllab: {' '.join(message.split())}", file=sys.stderr)
+    print(f"cllab: {clip(clean(' '.join(message.split())))}", file=sys.stderr)
     return code
 
 

@@ -6,8 +6,10 @@ a test. A user's own method file is described in a subprocess and cached by its 
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import hashlib
+import importlib.machinery
 import importlib.metadata
 import json
 import os
@@ -19,11 +21,15 @@ from pathlib import Path
 
 from platformdirs import user_cache_dir
 
+from cllab import files
 from cllab.errors import UsageError, nearest
 from cllab.spec import ComponentSpec
+from cllab.text import clean, clip
 
 KINDS = ("method", "dataset", "scenario", "memory", "model")
 PLURALS = {k: f"{k}s" if k != "memory" else "memories" for k in KINDS}
+PATIENCE_SECONDS = 120
+"""How long the import of somebody's method may take; that of torch is part of it."""
 BUILT_IN = Path(__file__).with_name("catalog.json")
 
 
@@ -70,16 +76,67 @@ class Catalog:
 
 @functools.cache
 def load() -> Catalog:
-    """The built-in components and the methods of installed packages (entry-point group `cllab.methods`)."""
+    """The built-in components and the methods of installed packages (entry-point group `cllab.methods`).
+
+    A package whose method cannot be used costs one warning, and nothing else.
+    """
     data = json.loads(BUILT_IN.read_text(encoding="utf-8"))
     catalog = Catalog(tuple(ComponentSpec.from_dict(item) for item in data))
-    entries = importlib.metadata.entry_points(group="cllab.methods")
-    return catalog.with_components([_describe([f"{e.name}={e.value}"], _entry_key(e)) for e in entries])
+    own = []
+    for name, entry in sorted(entries().items()):
+        try:
+            if name in catalog.names("method"):
+                raise UsageError("there is a built-in method of that name")
+            own.append(_announced(entry))
+        except (UsageError, OSError) as error:
+            package = f" of package '{entry.dist.name}'" if entry.dist is not None else ""
+            line = clip(clean(f"method '{name}'{package} is left out: {error}"))
+            print(f"cllab: warning: {line}", file=sys.stderr)
+    return catalog.with_components(own)
+
+
+@functools.cache
+def entries() -> dict[str, importlib.metadata.EntryPoint]:
+    """What installed packages announce as methods, by the name that users type."""
+    return {e.name: e for e in importlib.metadata.entry_points(group="cllab.methods")}
+
+
+def _announced(entry: importlib.metadata.EntryPoint) -> ComponentSpec:
+    """The method of a package as data; why there is none is remembered until something is installed."""
+    key = _entry_key(entry)
+    problem = _cached(f"{key} {[_changed(folder) for folder in sys.path]}", ".txt")
+    told = ""
+    with contextlib.suppress(OSError):
+        told = problem.read_text(encoding="utf-8")
+    if told:
+        raise UsageError(told)
+    try:
+        return _describe([f"{entry.name}={entry.value}"], key)
+    except UsageError as error:
+        _remember(problem, str(error))
+        raise
+
+
+def _changed(folder: str) -> int:
+    try:
+        return os.stat(folder or ".").st_mtime_ns
+    except OSError:
+        return 0
 
 
 def _entry_key(entry: importlib.metadata.EntryPoint) -> str:
+    """Changes with the package's version, and with its file where that is one of a working tree."""
     version = entry.dist.version if entry.dist is not None else ""
-    return f"{entry.name}={entry.value}@{version}"
+    path: list[str] | None = None
+    stamp = ""
+    for part in entry.module.split("."):
+        # the finder of the parent's folder, so that no package is imported only to be found
+        spec = importlib.machinery.PathFinder.find_spec(part, path)
+        if spec is None:
+            break
+        path = list(spec.submodule_search_locations or ())
+        stamp = f"{spec.origin} {os.stat(spec.origin).st_mtime_ns}" if spec.origin and spec.has_location else ""
+    return f"{entry.name}={entry.value}@{version} {stamp}"
 
 
 def describe_file(path: Path) -> ComponentSpec:
@@ -88,35 +145,60 @@ def describe_file(path: Path) -> ComponentSpec:
     Raises:
         UsageError: when the file is missing or holds no method; the message names the file.
     """
-    if not path.is_file():
+    if not files.is_file(path):
         raise UsageError(f"method.file: no file '{path}'")
-    return _describe([str(path.resolve())], path.read_bytes().hex() + str(path.resolve()))
+    whole = os.path.realpath(path)
+    try:
+        content = files.read_bytes(path)
+    except OSError as error:
+        raise files.unreadable(error, path) from None
+    try:
+        return _describe([whole], content.hex() + whole)
+    except UsageError as error:
+        raise UsageError(f"method.file '{path}': {error}") from None
 
 
 def _describe(arguments: list[str], key: str) -> ComponentSpec:
+    cached = _cached(key, ".json")
+    with contextlib.suppress(OSError, ValueError, KeyError, TypeError):  # not there yet, or torn: described anew
+        return ComponentSpec.from_dict(json.loads(cached.read_text(encoding="utf-8")))
+    try:
+        done = subprocess.run(
+            [sys.executable, "-m", "cllab.registry", "--describe", *arguments],
+            capture_output=True,
+            text=True,
+            errors="replace",
+            stdin=subprocess.DEVNULL,
+            check=False,
+            timeout=PATIENCE_SECONDS,
+        )
+    except subprocess.TimeoutExpired:
+        raise UsageError(f"its import takes longer than {PATIENCE_SECONDS} s") from None
+    if done.returncode != 0:
+        lines = [line for line in done.stderr.strip().splitlines() if line.strip()]
+        raise UsageError(lines[-1].removeprefix("cllab: ") if lines else "it cannot be imported")
+    try:
+        # whatever the file prints while it is imported stands before the description
+        spec = ComponentSpec.from_dict(json.loads(done.stdout.strip().splitlines()[-1]))
+    except (ValueError, KeyError, TypeError, IndexError) as error:
+        raise UsageError(f"its description cannot be read ({type(error).__name__})") from None
+    _remember(cached, json.dumps(spec.to_dict()))
+    return spec
+
+
+def _cached(key: str, suffix: str) -> Path:
     from cllab import __version__
 
     stamp = f"{__version__}/{BUILT_IN.stat().st_mtime_ns}/{key}"
-    digest = hashlib.blake2b(stamp.encode(), digest_size=12).hexdigest()
-    cached = cache_folder() / "catalog" / f"{digest}.json"
-    if cached.is_file():
-        return ComponentSpec.from_dict(json.loads(cached.read_text(encoding="utf-8")))
-    done = subprocess.run(
-        [sys.executable, "-m", "cllab.registry", "--describe", *arguments],
-        capture_output=True,
-        text=True,
-        stdin=subprocess.DEVNULL,
-        check=False,
-    )
-    if done.returncode != 0:
-        lines = [line for line in done.stderr.strip().splitlines() if line.strip()]
-        raise UsageError(f"method.file '{arguments[0]}': {lines[-1] if lines else 'cannot be imported'}")
-    spec = ComponentSpec.from_dict(json.loads(done.stdout))
-    cached.parent.mkdir(parents=True, exist_ok=True)
-    part = cached.with_suffix(f".{os.getpid()}.part")
-    part.write_text(json.dumps(spec.to_dict()), encoding="utf-8")
-    part.replace(cached)
-    return spec
+    return cache_folder() / "catalog" / f"{hashlib.blake2b(stamp.encode(), digest_size=12).hexdigest()}{suffix}"
+
+
+def _remember(path: Path, text: str) -> None:
+    with contextlib.suppress(OSError):  # a cache that cannot be written is no reason to stop
+        path.parent.mkdir(parents=True, exist_ok=True)
+        part = path.with_suffix(f".{os.getpid()}.part")
+        part.write_text(text, encoding="utf-8")
+        part.replace(path)
 
 
 def cache_folder() -> Path:

@@ -4,16 +4,18 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 import re
-import tomllib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Any, Literal
 
+from cllab import files
 from cllab.catalog import Catalog, load
 from cllab.errors import UsageError, nearest
 from cllab.spec import ComponentSpec, FieldSpec, fields_of, param
+from cllab.text import clean, shown
 
 Augmentation = Literal["crop", "flip", "cutout", "randaugment", "autoaugment", "cutmix"]
 
@@ -24,6 +26,14 @@ class TrainConfig:
 
     epochs: int = param(
         1, "Passes over a task's stream; an online stream allows one", source="n_epoch", low=0, high=10000
+    )
+    steps: int = param(
+        0,
+        "Gradient steps over a task's offline stream, in place of epochs: as many passes as they take, the last cut "
+        "short; 0 to count epochs",
+        source="iters",
+        low=0,
+        high=10_000_000,
     )
     memory_epochs: int = param(
         0, "Passes over the memory after a task's stream has passed", source="n_epoch, online", low=0, high=10000
@@ -147,7 +157,8 @@ class Choice:
 class RunConfig:
     """Everything a run depends on, complete and checked.
 
-    `given` keeps what was asked for, so that an override of one key lets the others follow their defaults again.
+    `given` keeps what was asked for, so that an override of one key lets the others follow their defaults again;
+    `specs` are the declarations of its components, in the order of their fields.
     """
 
     name: str
@@ -163,26 +174,34 @@ class RunConfig:
     train: TrainConfig
     evaluate: EvaluateConfig
     given: Mapping[str, Any] = field(default_factory=dict, compare=False, repr=False)
+    specs: tuple[ComponentSpec, ...] = field(default=(), compare=False, repr=False)
 
     @classmethod
     def from_toml(
-        cls, text: str, catalog: Catalog | None = None, *, where: str = "preset", base: Path | None = None
+        cls,
+        text: str,
+        catalog: Catalog | None = None,
+        *,
+        where: str = "preset",
+        base: Path | None = None,
+        run_files: bool = True,
     ) -> RunConfig:
         """The configuration in `text`.
 
         Args:
             where: what error messages call the text.
             base: folder that `method.file` is relative to.
+            run_files: whether that file may be run to be described.
 
         Raises:
             UsageError: one line with file, line, key, value and what is allowed.
         """
         try:
-            data = tomllib.loads(text)
-        except tomllib.TOMLDecodeError as error:
+            data = files.toml(text)
+        except ValueError as error:
             raise UsageError(f"{where}: not TOML: {error}") from None
         try:
-            return cls.from_dict(data, catalog, base=base, default_name=Path(where).stem)
+            return cls.from_dict(data, catalog, base=base, default_name=Path(where).stem, run_files=run_files)
         except UsageError as error:
             raise UsageError(f"{_place(where, text, str(error))}: {error}") from None
 
@@ -195,11 +214,13 @@ class RunConfig:
         base: Path | None = None,
         default_name: str = "run",
         checked: bool = True,
+        run_files: bool = True,
     ) -> RunConfig:
         """The configuration in nested mappings, checked and completed.
 
         With `checked = False` a combination that cannot work is let through, for a form that asks `rules.problems` what
-        is wrong with it; unknown names and bad values are refused all the same.
+        is wrong with it; unknown names and bad values are refused all the same. Without `run_files` the file of a
+        method is not run to be described: `catalog` has to know the method by its name.
         """
         known = [f.name for f in TOP] + [*TABLES, "expect"]
         for key, value in data.items():
@@ -217,14 +238,21 @@ class RunConfig:
                 raise UsageError(f"{needed}.name is missing; known: {', '.join(catalog.names(needed))}")
         own_file = tables["method"].get("file")
         if own_file:
-            path = Path(str(own_file)).expanduser()
+            if not isinstance(own_file, str):
+                raise UsageError(f"method.file must be text, not {shown(own_file)}")
+            if "\0" in own_file:
+                raise UsageError(f"method.file: {shown(own_file)} cannot be a path")
+            path = files.expand(own_file)
             path = path if path.is_absolute() else (base or Path.cwd()) / path
-            tables["method"]["file"] = str(path.resolve())
-            from cllab.catalog import describe_file
+            tables["method"]["file"] = os.path.realpath(path)
+            if run_files:
+                from cllab.catalog import describe_file
 
-            spec = describe_file(path)
-            catalog = catalog.with_components([spec])
-            tables["method"].setdefault("name", spec.name)
+                spec = describe_file(path)
+                catalog = catalog.with_components([spec])
+                tables["method"].setdefault("name", spec.name)
+            elif "name" not in tables["method"]:
+                raise UsageError("method.name is missing, and its file is not run only to be looked at")
         method = _component(catalog, "method", tables["method"]["name"])
         dataset = _component(catalog, "dataset", tables["dataset"]["name"])
         tables["scenario"].setdefault("name", "disjoint")
@@ -243,10 +271,12 @@ class RunConfig:
                 tables[table].setdefault(name, value)
 
         choices: dict[str, Choice] = {}
+        specs: list[ComponentSpec] = []
         for kind in ("dataset", "scenario", "model", "memory", "method"):
             chosen = tables[kind]
             name = chosen.pop("name")
             spec = _component(catalog, kind, name)
+            specs.append(spec)
             common_names = [f.name for f in COMMON[kind]]
             own_names = [f.name for f in spec.fields]
             for key in chosen:
@@ -262,14 +292,15 @@ class RunConfig:
         train = TrainConfig(**_parse(TRAIN.fields, tables["train"], "train.", fidelity))
         evaluate = EvaluateConfig(**_parse(EVALUATE.fields, tables["evaluate"], "evaluate.", fidelity))
         config = cls(
-            name=top["name"] or default_name,
-            about=top["about"],
+            name=clean(top["name"] or default_name),
+            about=clean(top["about"]),
             seed=top["seed"],
             device=top["device"],
             fidelity=fidelity,
             train=train,
             evaluate=evaluate,
             given={k: (dict(v) if isinstance(v, Mapping) else v) for k, v in data.items()},
+            specs=tuple(specs),
             **choices,
         )
         if checked:
@@ -294,7 +325,9 @@ class RunConfig:
                 raise UsageError(f"--set {item}: expected KEY=VALUE, for example train.lr=0.1")
             key = key.strip()
             table, dot, name = key.partition(".")
-            value = _value(text.strip())
+            value = parse_value(text.strip())
+            if key == "expect":
+                raise UsageError(f"--set {item}: what a preset claims is no setting")
             if not dot:
                 if table in TABLES:
                     if not isinstance(value, str):
@@ -358,7 +391,8 @@ def _toml(value: Any) -> str:
     if isinstance(value, bool):
         return "true" if value else "false"
     if isinstance(value, str):
-        return json.dumps(value, ensure_ascii=False)
+        # TOML knows the escapes of JSON, and wants one for this character too
+        return json.dumps(value, ensure_ascii=False).replace("\x7f", "\\u007f")
     if isinstance(value, (tuple, list)):
         return "[" + ", ".join(_toml(v) for v in value) + "]"
     return repr(value)
@@ -366,7 +400,7 @@ def _toml(value: Any) -> str:
 
 def _component(catalog: Catalog, kind: str, name: object) -> ComponentSpec:
     if not isinstance(name, str):
-        raise UsageError(f"{kind}.name must be text, not {name!r}")
+        raise UsageError(f"{kind}.name must be text, not {shown(name)}")
     try:
         return catalog.get(kind, name)
     except UsageError as error:
@@ -392,12 +426,14 @@ def _parse(
     return values
 
 
-def _value(text: str) -> Any:
+def parse_value(text: str) -> Any:
     """The right side of an assignment: TOML where it is TOML, text otherwise."""
     try:
-        return tomllib.loads(f"value = {text}")["value"]
-    except tomllib.TOMLDecodeError:
+        found = files.toml(f"value = {text}")
+    except ValueError:
         return text
+    # a line break ends the value; what follows would be other settings
+    return found["value"] if len(found) == 1 else text
 
 
 def _place(where: str, text: str, message: str) -> str:

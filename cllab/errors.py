@@ -8,6 +8,8 @@ from __future__ import annotations
 import difflib
 from collections.abc import Iterable
 
+from cllab.text import clean, clip
+
 EXIT_DONE = 0
 EXIT_FAILED = 1
 EXIT_USAGE = 2
@@ -17,9 +19,15 @@ EXIT_TERMINATED = 143
 
 
 class CllabError(Exception):
-    """An expected failure: shown as one line, without a traceback."""
+    """An expected failure: shown as one line, without a traceback.
+
+    The message may quote what others wrote: it is cleaned of control characters and never longer than a few lines.
+    """
 
     exit_code = EXIT_FAILED
+
+    def __init__(self, message: object = "") -> None:
+        super().__init__(clip(clean(str(message))))
 
 
 class UsageError(CllabError):
@@ -42,5 +50,7 @@ class TrainingError(CllabError):
 
 def nearest(name: str, names: Iterable[str]) -> str:
     """`; did you mean 'x'?` for the nearest of `names`, or an empty string."""
+    if len(name) > 200:
+        return ""
     found = difflib.get_close_matches(name, list(names), n=1, cutoff=0.6)
     return f"; did you mean '{found[0]}'?" if found else ""

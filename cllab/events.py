@@ -14,6 +14,8 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from cllab.text import DEEPEST, cleaned
+
 VERSION = 1
 
 Floats = tuple[float | None, ...]
@@ -26,9 +28,18 @@ TIMES = frozenset(
 
 @dataclass(frozen=True, kw_only=True)
 class Event:
-    """A record; `t` is seconds since the epoch, set when it is written."""
+    """A record; `t` is seconds since the epoch, set when it is written.
+
+    Its texts are cleaned of control characters, whoever makes it: names of classes and of losses, and reasons, are what
+    others wrote.
+    """
 
     t: float = 0.0
+
+    def __post_init__(self) -> None:
+        for name, value in vars(self).items():
+            if isinstance(value, (str, dict)) or (isinstance(value, tuple) and value and _has_text(value[0])):
+                object.__setattr__(self, name, cleaned(value))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -280,15 +291,23 @@ def to_line(event: Event) -> str:
     return json.dumps(to_dict(event), separators=(",", ":"), allow_nan=False, ensure_ascii=False)
 
 
-def _tuples(value: Any) -> Any:
-    return tuple(_tuples(v) for v in value) if isinstance(value, list) else value
+def _tuples(value: Any, depth: int = 0) -> Any:
+    if not isinstance(value, list):
+        return value
+    if depth > DEEPEST:
+        raise ValueError("nested too deep")
+    return tuple(_tuples(v, depth + 1) for v in value)
+
+
+def _has_text(value: Any) -> bool:
+    return not isinstance(value, (int, float)) and not (isinstance(value, tuple) and value and _number(value[0]))
 
 
 def from_line(line: str | bytes) -> Event | None:
     """The record of one line; None for a torn line, an unknown kind (a newer version) or a line edited out of shape."""
     try:
         data = json.loads(line)
-    except (ValueError, UnicodeDecodeError):
+    except (ValueError, RecursionError):
         return None
     if not isinstance(data, dict):
         return None
@@ -296,10 +315,9 @@ def from_line(line: str | bytes) -> Event | None:
     if kind is None:
         return None
     known = {f.name: f for f in dataclasses.fields(kind)}
-    values = {k: _tuples(v) for k, v in data.items() if k in known}
     try:
-        event = kind(**values)
-    except TypeError:
+        event = kind(**{k: _tuples(v) for k, v in data.items() if k in known})
+    except (TypeError, ValueError):
         return None
     return event if _well_formed(event) else None
 

@@ -103,6 +103,7 @@ def picture(
     *,
     file: str = "",
     root: str | None = None,
+    seed: int = 1,
 ) -> str:
     """Which task gets how much of which class.
 
@@ -115,6 +116,7 @@ def picture(
         n_classes: of the dataset, where a setting decides.
         file: whose tasks the scenario of benchmark files shows.
         root: the data folder.
+        seed: of the run, which decides the order of the classes.
 
     Raises:
         UsageError: when the scenario cannot be made of the dataset's classes.
@@ -131,8 +133,10 @@ def picture(
         found = pictures.shares(scenario, values, int(n))
     except UsageError as error:
         raise UsageError(f"scenario '{scenario}' with the {n} classes of {dataset}: {error}") from None
-    title = paper.bold(f"which task gets how much of which class ({dataset}, {n} classes)")
-    return f"{title}\n{pictures.draw(found, min(paper.width, 100), ascii=not paper.unicode)}"
+    order = pictures.classes(scenario, values, int(n), dataset, seed)
+    by_seed = f", seed {seed}" if values.get("class_order") in ("rainbow-memory", "random") else ""
+    title = paper.bold(f"which task gets how much of which class ({dataset}, {n} classes{by_seed})")
+    return f"{title}\n{pictures.draw(found, min(paper.width, 100), classes=order, ascii=not paper.unicode)}"
 
 
 def _file_picture(values: Mapping[str, Any], paper: Paper, file: str, root: str | None) -> str:
@@ -157,7 +161,8 @@ def _file_picture(values: Mapping[str, Any], paper: Paper, file: str, root: str 
     n = int(met.sum())
     title = paper.bold(f"which task gets how much of which class ({Path(file).name}, {n} classes)")
     shares = counts[:, met] / whole[met]
-    return f"{title}\n{pictures.draw(shares, min(paper.width, 100), ascii=not paper.unicode)}"
+    numbers = [int(c) for c in np.flatnonzero(met)]
+    return f"{title}\n{pictures.draw(shares, min(paper.width, 100), classes=numbers, ascii=not paper.unicode)}"
 
 
 def _component(spec: ComponentSpec, catalog: Catalog, paper: Paper, sets: Sequence[str], dataset: str) -> str:
@@ -293,7 +298,10 @@ def _preset(preset: Preset, catalog: Catalog, paper: Paper, sets: Sequence[str])
     dataset, file = config.dataset, str(config.dataset.values.get("file", ""))
     root = dataset.common.get("root") or None
     scenario = config.scenario
-    parts.append(picture(scenario.name, scenario.values, dataset.name, catalog, paper, own, file=file, root=root))
+    seed = config.seed
+    parts.append(
+        picture(scenario.name, scenario.values, dataset.name, catalog, paper, own, file=file, root=root, seed=seed)
+    )
     parts.append(f"run it   cllab run --headless {preset.name}{''.join(f' --set {s}' for s in sets)}")
     return "\n\n".join(part for part in parts if part)
 

@@ -306,6 +306,15 @@ METRICS: dict[str, Metric] = {
 }
 
 
+def unit(name: str) -> str:
+    """What a metric of this name is given in once it is multiplied by 100: a difference of two accuracies is in
+    percentage points ("points"), an accuracy in percent ("%")."""
+    return "points" if name.startswith(_DIFFERENCES) else "%"
+
+
+_DIFFERENCES = ("forgetting", "backward_transfer", "forward_transfer", "intransigence")
+
+
 def summary(
     rows: Sequence[Sequence[float | None]],
     seen: Sequence[float],

@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+import contextlib
 import math
 import statistics
-import tomllib
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 from cllab import metrics
-from cllab.errors import UsageError
+from cllab.config import TABLES
+from cllab.described import Described
+from cllab.errors import CllabError, UsageError
 from cllab.runs import Run, RunStore
 from cllab.state import RunState
+from cllab.text import shown
 
 Rows = tuple[tuple[float | None, ...], ...]
 
@@ -29,6 +32,7 @@ class Outcome:
         seen: (i,) accuracy over the classes seen so far.
         stream: (samples, accuracy) while an online stream passed.
         memory: samples, bytes, by_kind.
+        described: what the folder says of its components and metrics.
     """
 
     run: Run
@@ -50,6 +54,7 @@ class Outcome:
     device: str = ""
     steps: int = 0
     gradient_steps: int = 0
+    described: Described = field(default_factory=Described, repr=False)
 
     @property
     def n_tasks(self) -> int:
@@ -88,12 +93,16 @@ def finished(store: RunStore) -> Iterator[Outcome]:
     for run in store:
         result = run.result()
         if result is not None and result.get("status") == "done" and "accuracy_matrix" in result:
-            yield _from_result(run, result)
+            # one that is out of shape is no finished run; asked for by name it says so
+            with contextlib.suppress(UsageError):
+                yield _from_result(run, result)
 
 
 def _from_result(run: Run, result: Mapping[str, Any]) -> Outcome:
     try:
-        rows = tuple(tuple(row) for row in result["accuracy_matrix"])
+        rows = tuple(_numbers(row) for row in _list(result["accuracy_matrix"]))
+        if len({len(row) for row in rows}) > 1:
+            raise ValueError("the rows of its accuracy matrix differ in length")
         return Outcome(
             run=run,
             name=str(result["name"]),
@@ -101,31 +110,58 @@ def _from_result(run: Run, result: Mapping[str, Any]) -> Outcome:
             reason=str(result.get("reason", "")),
             seed=int(result["seed"]),
             signature=str(result.get("signature", "")),
-            config=result["config"],
+            config=_tables(result["config"]),
             matrix=tuple(row for row in rows if any(v is not None for v in row)) or rows[:0],
-            seen=tuple(result.get("seen_accuracy", ())),
-            metrics={k: float(v) for k, v in result["metrics"].items() if v is not None},
-            per_class=tuple(result.get("per_class_accuracy", ())),
-            class_names=tuple(result.get("class_names", ())),
-            stream=tuple((int(n), float(a)) for n, a in result.get("stream", ())),
-            seconds=result.get("seconds", {}),
-            memory=result.get("memory", {}),
-            versions=result.get("versions", {}),
+            seen=_numbers(result.get("seen_accuracy", ())),
+            metrics=_measures(result["metrics"]),
+            per_class=_numbers(result.get("per_class_accuracy", ())),
+            class_names=tuple(map(str, _list(result.get("class_names", ())))),
+            stream=tuple((int(n), float(a)) for n, a in _list(result.get("stream", ()))),
+            seconds=_measures(result.get("seconds", {})),
+            memory=_held(result.get("memory", {})),
+            versions={k: str(v) for k, v in result.get("versions", {}).items()},
             device=str(result.get("device", "")),
             steps=int(result.get("steps", 0)),
             gradient_steps=int(result.get("gradient_steps", 0)),
+            described=run.described(),
         )
-    except (KeyError, TypeError, ValueError, AttributeError) as error:
+    except (KeyError, TypeError, ValueError, AttributeError, OverflowError) as error:
         raise UsageError(f"{run.result_path}: not a result ({type(error).__name__}: {error})") from None
 
 
+def _list(value: Any) -> Sequence[Any]:
+    if not isinstance(value, (list, tuple)):
+        raise TypeError(f"a list is expected, not {shown(value)}")
+    return value
+
+
+def _numbers(value: Any) -> tuple[float | None, ...]:
+    return tuple(None if v is None else _number(v) for v in _list(value))
+
+
+def _number(value: Any) -> float:
+    if isinstance(value, bool) or not isinstance(value, (int, float)) or not math.isfinite(value):
+        raise ValueError(f"a number is expected, not {shown(value)}")
+    return value
+
+
+def _measures(value: Mapping[str, Any]) -> dict[str, float]:
+    return {k: float(_number(v)) for k, v in value.items() if v is not None}
+
+
+def _held(value: Mapping[str, Any]) -> dict[str, Any]:
+    out: dict[str, Any] = {k: _number(v) for k, v in value.items() if k in ("samples", "bytes")}
+    return {**out, "by_kind": {k: _number(v) for k, v in value.get("by_kind", {}).items()}} if value else {}
+
+
+def _tables(config: Mapping[str, Any]) -> dict[str, Any]:
+    """The settings of a run; whatever should be a table is one."""
+    return {k: v if isinstance(v, Mapping) == (k in TABLES) else {} for k, v in config.items() if k != "expect"}
+
+
 def _from_events(run: Run, status: str, reason: str) -> Outcome:
-    try:
-        config = tomllib.loads(run.config_path.read_text(encoding="utf-8"))
-    except OSError as error:
-        raise UsageError(f"{run.config_path}: {error.strerror}") from None
-    except ValueError as error:
-        raise UsageError(f"{run.config_path}: not TOML: {error}") from None
+    config = _tables(run.settings())
+    seed = config.get("seed", 1)
     state: RunState = run.state()
     started = state.started
     n_tasks = state.n_tasks
@@ -138,7 +174,7 @@ def _from_events(run: Run, status: str, reason: str) -> Outcome:
         name=str(config.get("name", run.id)),
         status=status,
         reason=reason,
-        seed=int(config.get("seed", 1)),
+        seed=seed if isinstance(seed, int) else 1,
         signature=_signature(run),
         config=config,
         matrix=state.rows,
@@ -154,14 +190,15 @@ def _from_events(run: Run, status: str, reason: str) -> Outcome:
         versions=started.versions if started else {},
         device=started.device if started else "",
         steps=state.steps[-1].step if len(state.steps) else 0,
+        described=run.described(),
     )
 
 
 def _signature(run: Run) -> str:
-    """The signature of a run that has no result; its id when the method file it names is gone."""
+    """The signature of a run that has no result; its id when the folder does not describe the method it names."""
     try:
         return run.config().signature
-    except UsageError:
+    except CllabError:
         return run.id
 
 

@@ -11,6 +11,8 @@ from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from typing import TextIO
 
+from cllab.text import clean, clean_but_styles
+
 NARROWEST = 16
 """Columns of text below which wrapping would do more harm than running over."""
 _ANSI = re.compile(r"\x1b\[[0-9;]*m")
@@ -89,7 +91,7 @@ def table(
         width: where to wrap the last column; None for nowhere.
         paper: where it will be printed, for the style of the titles.
     """
-    lines = [list(head), *map(list, rows)] if head else [list(row) for row in rows]
+    lines = [[clean_but_styles(cell) for cell in line] for line in ([head, *rows] if head else rows)]
     if not lines:
         return ""
     n = len(lines[0])
@@ -119,7 +121,7 @@ def markdown_table(head: Sequence[str], rows: Sequence[Sequence[str]], *, right:
     """The same as GitHub reads it."""
 
     def cell(text: str) -> str:
-        return visible(text).replace("|", "\\|").replace("\n", " ")
+        return clean(visible(text)).replace("|", "\\|")
 
     rule = ["---:" if i in right else "---" for i in range(len(head))]
     lines = [[cell(c) for c in head], rule, *([cell(c) for c in row] for row in rows)]
@@ -175,5 +177,5 @@ def percent(value: float | None, digits: int = 1) -> str:
 
 
 def narrate(text: str) -> None:
-    """A line for people, on stderr."""
-    print(text, file=sys.stderr, flush=True)
+    """Lines for people, on stderr."""
+    print(clean(text, lines=True), file=sys.stderr, flush=True)

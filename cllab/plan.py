@@ -6,13 +6,12 @@ mean and deviation of a metric over the seeds. Numbers that others published sta
 
 from __future__ import annotations
 
-import tomllib
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from cllab import joint, presets
+from cllab import files, joint, presets
 from cllab.catalog import Catalog
 from cllab.config import RunConfig
 from cllab.errors import UsageError, nearest
@@ -20,6 +19,7 @@ from cllab.metrics import METRICS
 from cllab.outcome import Outcome, Stat
 from cllab.output import markdown_table
 from cllab.presets import seeds_of, seeds_text
+from cllab.text import cleaned, shown
 
 _TOP = ("title", "note", "metric", "seeds", "references", "columns", "rows", "costs")
 _COLUMN = ("label", "set", "metric", "seeds")
@@ -134,8 +134,8 @@ def find(name: str) -> Path:
     Raises:
         UsageError: when there is none.
     """
-    path = Path(name).expanduser()
-    if path.is_file():
+    path = files.expand(name)
+    if files.is_file(path):
         return path
     shipped = _shipped()
     for known in shipped:
@@ -159,10 +159,10 @@ def load(name: str) -> Plan:
     """
     path = find(name)
     where = presets.shown(path)
+    text = files.read_text(path)
     try:
-        data = tomllib.loads(path.read_text(encoding="utf-8"))
-    except OSError as error:
-        raise UsageError(f"{where}: {error.strerror}") from None
+        # titles and labels go to a terminal as they are
+        data = cleaned(files.toml(text))
     except ValueError as error:
         raise UsageError(f"{where}: not TOML: {error}") from None
     try:
@@ -353,15 +353,14 @@ def _text(data: Mapping[str, Any], key: str, place: str) -> str:
 
 def _texts(value: object, key: str) -> tuple[str, ...]:
     if not isinstance(value, list) or not all(isinstance(item, str) for item in value):
-        raise UsageError(f"{key} must be a list of texts, not {value!r}")
+        raise UsageError(f"{key} must be a list of texts, not {shown(value)}")
     return tuple(value)
 
 
 def _metric(value: object, key: str) -> str:
     if not isinstance(value, str) or value not in METRICS:
-        raise UsageError(
-            f"{key}: no metric {value!r}{nearest(str(value), METRICS) or '; known: ' + ', '.join(METRICS)}"
-        )
+        known = nearest(value, METRICS) if isinstance(value, str) else ""
+        raise UsageError(f"{key}: no metric {shown(value)}{known or '; known: ' + ', '.join(METRICS)}")
     return value
 
 

@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import contextlib
 import re
-import tomllib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from cllab import files
 from cllab.catalog import Catalog
 from cllab.config import TOP, RunConfig
 from cllab.errors import UsageError, nearest
+from cllab.text import clean, cleaned
+from cllab.text import shown as shown_value
 
 FIRST = ("quickstart", "forgetting")
 """Presets that a newcomer should meet first."""
@@ -87,16 +90,18 @@ def find(name: str) -> Path:
     Raises:
         UsageError: when there is none; the message holds the nearest name.
     """
-    path = Path(name).expanduser()
-    if path.is_file():
+    path = files.expand(name)
+    if files.is_file(path):
         return path
     for known in shipped():
         if known.stem == name:
             return known
-    if path.is_dir():
-        raise UsageError(f"preset '{name}' is a folder; name a .toml file in it")
-    if path.suffix == ".toml" or len(path.parts) > 1:
+    beside = []
+    with contextlib.suppress(OSError, ValueError):  # what cannot be a path is no preset either
+        if path.is_dir():
+            raise UsageError(f"preset '{name}' is a folder; name a .toml file in it")
         beside = [str(p) for p in path.parent.glob("*.toml")] if path.parent.is_dir() else []
+    if path.suffix == ".toml" or len(path.parts) > 1:
         hint = nearest(str(path), beside) or nearest(path.stem, names())
         raise UsageError(f"no preset file '{name}'{hint}")
     raise UsageError(f"no preset '{name}'{nearest(name, names()) or '; cllab list presets shows them'}")
@@ -109,12 +114,7 @@ def load(name: str, catalog: Catalog | None = None) -> Preset:
         UsageError: one line with file, line, key, value and what is allowed.
     """
     path = find(name)
-    try:
-        text = path.read_text(encoding="utf-8")
-    except OSError as error:
-        raise UsageError(f"{path}: {error.strerror}") from None
-    except UnicodeDecodeError:
-        raise UsageError(f"{path}: not a text file in UTF-8") from None
+    text = files.read_text(path)
     is_shipped = path.parent == folder()
     where = shown(path)
     config = RunConfig.from_toml(text, catalog, where=where, base=path.parent)
@@ -131,17 +131,17 @@ def load(name: str, catalog: Catalog | None = None) -> Preset:
 def describe(path: Path) -> tuple[str, str]:
     """(name, about) of a preset for a list, without checking it: quick, and blank where it cannot be read."""
     try:
-        about = tomllib.loads(path.read_text(encoding="utf-8")).get("about", "")
+        about = files.toml(files.read_bytes(path).decode()).get("about", "")
     except (OSError, ValueError):
         about = "cannot be read"
-    return path.stem, about if isinstance(about, str) else ""
+    return clean(path.stem), clean(about) if isinstance(about, str) else ""
 
 
 def shown(path: Path) -> str:
     """A path as one would type it here."""
     try:
         return str(path.resolve().relative_to(Path.cwd()))
-    except (ValueError, OSError):
+    except (ValueError, OSError, RuntimeError):  # a link that leads to itself is a RuntimeError
         return str(path)
 
 
@@ -187,7 +187,7 @@ def seeds_of(value: object) -> tuple[int, ...]:
         return parse_seeds(",".join(map(str, value)))
     if isinstance(value, str):
         return parse_seeds(value)
-    raise UsageError(f"must be a list of seeds such as [1, 2, 3], not {value!r}")
+    raise UsageError(f"must be a list of seeds such as [1, 2, 3], not {shown_value(value)}")
 
 
 def _comment(text: str) -> str:
@@ -196,11 +196,11 @@ def _comment(text: str) -> str:
         if not line.startswith("#"):
             break
         lines.append(line.lstrip("# ").rstrip())
-    return "\n".join(lines)
+    return clean("\n".join(lines), lines=True)
 
 
 def _expectations(text: str, where: str) -> tuple[Expectation, ...]:
-    tables = tomllib.loads(text).get("expect", [])
+    tables = cleaned(files.toml(text).get("expect", []))
     if not isinstance(tables, list):
         raise UsageError(f"{where}: expect must be a list of tables: [[expect]]")
     out = []
@@ -231,12 +231,12 @@ def _claimed(key: str, value: object) -> Any:
         return seeds_of(value)
     if key in ("value", "tolerance"):
         if isinstance(value, bool) or not isinstance(value, (int, float)) or not -1 <= value <= 1:
-            raise UsageError(f"must be a fraction from -1 to 1, not {value!r}")
+            raise UsageError(f"must be a fraction from -1 to 1, not {shown_value(value)}")
         if key == "tolerance" and value < 0:
-            raise UsageError(f"must be at least 0, not {value!r}")
+            raise UsageError(f"must be at least 0, not {shown_value(value)}")
         return float(value)
     if not isinstance(value, str):
-        raise UsageError(f"must be text, not {value!r}")
+        raise UsageError(f"must be text, not {shown_value(value)}")
     # NumPy, which nothing else here needs
     from cllab.metrics import METRICS
 

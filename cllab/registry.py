@@ -17,7 +17,7 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
-from cllab.catalog import BUILT_IN, KINDS
+from cllab.catalog import BUILT_IN, KINDS, entries
 from cllab.errors import UsageError
 from cllab.spec import ComponentSpec, fields_of
 
@@ -66,17 +66,38 @@ def modules(kind: str) -> list[tuple[str, str]]:
 
 
 def component(kind: str, name: str, file: str = "") -> Any:
-    """The class of a component by the name that users type, or from a user's method file.
+    """The class of a component by the name that users type, from an installed package or a user's method file.
 
     Raises:
         UsageError: when there is none.
     """
     if file:
         return load_file(Path(file))
+    if kind == "method" and name in entries() and name not in [n for n, _ in modules("method")]:
+        return load_entry(entries()[name].value)
     module = importlib.import_module(f"{PACKAGES[kind]}.{name.replace('-', '_')}")
     found = public_class(module, _base(kind))
     if found is None:
         raise UsageError(f"no {kind} '{name}'")
+    return found
+
+
+def load_entry(value: str) -> Any:
+    """The method that a package announces as `module` or `module:Class`; the package is imported.
+
+    Raises:
+        UsageError: when it cannot be imported or is no method.
+    """
+    module, _, attribute = value.partition(":")
+    try:
+        loaded = importlib.import_module(module)
+        found = getattr(loaded, attribute) if attribute else public_class(loaded, _base("method"))
+    except UsageError:
+        raise
+    except Exception as error:
+        raise UsageError(f"'{value}' cannot be imported: {type(error).__name__}: {error}") from error
+    if not inspect.isclass(found) or not issubclass(found, _base("method")):
+        raise UsageError(f"'{value}' is no subclass of cllab.methods.base.Method")
     return found
 
 
@@ -156,15 +177,14 @@ def main(arguments: list[str]) -> int:
             target = arguments[1]
             name, sign, value = target.partition("=")
             if sign and not Path(target).is_file():
-                module, _, attribute = value.partition(":")
-                loaded = importlib.import_module(module)
-                cls = getattr(loaded, attribute) if attribute else public_class(loaded, _base("method"))
+                cls = load_entry(value)
             else:
                 cls = load_file(Path(target))
                 name = Path(target).stem.replace("_", "-")
             print(json.dumps(describe("method", name, cls).to_dict()))
-        except (UsageError, TypeError, ImportError, AttributeError) as error:
-            print(error, file=sys.stderr)
+        except Exception as error:  # a declaration can be wrong in as many ways as code can
+            told = str(error) if isinstance(error, UsageError) else f"{type(error).__name__}: {error}"
+            print(" ".join(told.split()), file=sys.stderr)
             return 2
         return 0
     print("usage: python -m cllab.registry --write | --describe FILE", file=sys.stderr)

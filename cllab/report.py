@@ -9,6 +9,7 @@ from cllab import metrics, plots
 from cllab.config import EVALUATE, TOP, TRAIN
 from cllab.outcome import Group, Outcome, Rows, Stat, differences, setting
 from cllab.output import Paper, duration, markdown_table, percent, size, table, visible
+from cllab.text import clean
 
 if TYPE_CHECKING:
     from cllab.catalog import Catalog
@@ -98,7 +99,8 @@ def metric_titles(outcomes: Sequence[Outcome]) -> list[tuple[str, str]]:
     """(name, title) of every metric that one of the runs has, in the order of their definitions."""
     there = dict.fromkeys(name for o in outcomes for name in o.metrics)
     known = [(name, metric.title) for name, metric in metrics.METRICS.items() if name in there]
-    return known + [(name, name.replace("_", " ")) for name in there if name not in metrics.METRICS]
+    own = {name: title for o in outcomes for name, title in o.described.titles.items()}
+    return known + [(n, own.get(n, n.replace("_", " "))) for n in there if n not in metrics.METRICS]
 
 
 def _heat(value: float | None, paper: Paper) -> str:
@@ -114,7 +116,7 @@ def run_text(outcome: Outcome, catalog: Catalog, paper: Paper) -> str:
     """Everything about one run: what was asked, what came out, where it is."""
     state = outcome.status + (f": {outcome.reason}" if outcome.reason and outcome.status != "done" else "")
     head = f"{outcome.name}{paper.dot}seed {outcome.seed}{paper.dot}{state}"
-    parts = [settings_text(outcome.config, catalog, paper)]
+    parts = [settings_text(outcome.config, catalog.with_components(outcome.described.components), paper)]
     group = Group(outcome.name, (outcome,))
     if outcome.matrix:
         parts.append(experiment(group, paper, title=head))
@@ -189,7 +191,7 @@ def facts_text(outcome: Outcome, paper: Paper) -> str:
     if outcome.device:
         versions = ", ".join(f"{k} {v}" for k, v in outcome.versions.items())
         rows.append(["machine", f"{outcome.device}; {versions}" if versions else outcome.device])
-    rows.append(["run folder", str(outcome.run.folder)])
+    rows.append(["run folder", clean(str(outcome.run.folder))])
     return table((), rows)
 
 

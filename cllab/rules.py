@@ -3,11 +3,14 @@ form, which greys out the rest."""
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
+from cllab import sizes
 from cllab.data.info import HELD_OUT
 from cllab.errors import UsageError
+from cllab.text import shown
 
 if TYPE_CHECKING:
     from cllab.catalog import Catalog
@@ -68,6 +71,15 @@ def problems(config: RunConfig, catalog: Catalog) -> Iterator[str]:
             f"train.epochs = {config.train.epochs}, but an online stream is read once; set train.epochs = 1 and use "
             "train.memory_epochs to go on training on the memory, or scenario.stream = 'offline'"
         )
+    if config.train.steps and online:
+        yield (
+            f"train.steps = {config.train.steps}, but an online stream is read once; set train.steps = 0 or "
+            "scenario.stream = 'offline'"
+        )
+    elif config.train.steps and method.facts.get("memory_only", False):
+        yield f"train.steps counts steps over the stream, and method '{method.name}' learns from its memory; set epochs"
+    elif config.train.steps and config.train.epochs > 1:
+        yield f"train.epochs = {config.train.epochs} and train.steps = {config.train.steps}: only one can be given"
     if config.train.memory_epochs and not online and not method.facts.get("memory_only", False):
         yield (
             f"train.memory_epochs = {config.train.memory_epochs} belongs to online streams; "
@@ -92,6 +104,7 @@ def problems(config: RunConfig, catalog: Catalog) -> Iterator[str]:
     if weights not in (None, "none", "") and model.facts.get("rgb") and shape and shape[0] != 3:
         yield f"model.weights = '{weights}' needs RGB images, '{dataset.name}' has {shape[0]} channel"
     yield from _device(config.device)
+    yield from sizes.problems(config, {"n_train": n_train, "n_classes": n_classes, "shape": shape})
 
 
 def training_images(config: RunConfig, n_train: int | None) -> int | None:
@@ -106,10 +119,5 @@ def _task_labels(config: RunConfig, facts: Any) -> bool:
 
 
 def _device(device: str) -> Iterator[str]:
-    kind, _, number = device.partition(":")
-    if (
-        kind not in ("auto", "cpu", "cuda", "mps")
-        or (number and not number.isdigit())
-        or (number and kind in ("auto", "cpu"))
-    ):
-        yield f"device = '{device}' must be auto, cpu, cuda, cuda:N or mps"
+    if not re.fullmatch(r"auto|cpu|(?:cuda|mps)(?::[0-9]{1,4})?", device, re.ASCII):
+        yield f"device = '{shown(device)[1:-1]}' must be auto, cpu, cuda, cuda:N or mps"

@@ -5,6 +5,9 @@ control         what a viewer wants               worker.log     what libraries 
 memory/         what the memory held              traces/        what methods published of traced steps
 checkpoint/     how to go on                      lock           held while a process trains
 result.json     what came out, written last       queued          held while the run waits for another (cllab.queue)
+described.json  components and metrics as data (cllab.described)
+
+Reading a folder runs nothing from it, waits for nothing, and hands out no control characters.
 """
 
 from __future__ import annotations
@@ -23,21 +26,34 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Any
 
+from cllab import described, files
 from cllab import events as ev
+from cllab.catalog import load
 from cllab.config import RunConfig
-from cllab.errors import CllabError, UsageError, nearest
+from cllab.described import Described
+from cllab.errors import CllabError, DataError, UsageError, nearest
+from cllab.text import clean, cleaned
 
 if sys.platform != "win32":
     import fcntl
 
+MOST_RESULT_BYTES = 64_000_000
+MOST_LOG_BYTES = 1_000_000
 CONTROL_COMMANDS = ("pause", "resume", "step", "stop", "trace")
 """What a viewer may ask: `step` runs to the end of the current task and pauses there; `trace N` traces the next N steps
 (1 without a number), and a run that is paused takes exactly these steps and pauses again."""
 
+_WISHES = {
+    "starting": {"stop": "stopping", "pause": "pausing"},
+    "training": {"stop": "stopping", "pause": "pausing"},
+    "paused": {"stop": "stopping", "resume": "resuming", "step": "resuming"},
+}
+"""By the state of a run: what a command is until it has been carried out."""
+
 
 def runs_folder(given: str | os.PathLike[str] | None = None) -> Path:
     """Where runs are kept: `given`, else $CLLAB_RUNS, else ./runs."""
-    return Path(given or os.environ.get("CLLAB_RUNS") or "runs").expanduser()
+    return files.expand(given or os.environ.get("CLLAB_RUNS") or "runs")
 
 
 class LockedError(UsageError):
@@ -89,10 +105,10 @@ class RunLock:
 
 def is_locked(path: Path) -> bool:
     """Whether a living process holds the lock at `path`."""
-    if sys.platform == "win32" or not path.exists():
+    if sys.platform == "win32":
         return False
     try:
-        with path.open("r") as file:
+        with files.open_regular(path) as file:
             try:
                 fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
             except OSError:
@@ -128,7 +144,7 @@ class Run:
 
     @property
     def id(self) -> str:
-        return self.folder.name
+        return clean(self.folder.name)
 
     @property
     def events_path(self) -> Path:
@@ -170,32 +186,57 @@ class Run:
     def result_path(self) -> Path:
         return self.folder / "result.json"
 
-    def config(self) -> RunConfig:
+    @property
+    def described_path(self) -> Path:
+        return self.folder / "described.json"
+
+    def config(self, *, trusted: bool = False) -> RunConfig:
         """What was asked.
 
+        Args:
+            trusted: the run is about to be trained, so that the file of its method may be run; otherwise the method is
+                known by what is stored in the folder.
+
         Raises:
-            UsageError: when config.toml is missing or was edited out of shape.
+            CllabError: when config.toml is missing, may not be read, or was edited out of shape.
         """
+        text, where = files.read_text(self.config_path), str(self.config_path)
+        if trusted:
+            return RunConfig.from_toml(text, where=where, base=self.folder)
+        known = load().with_components(self.described().components)
+        return RunConfig.from_toml(text, known, where=where, base=self.folder, run_files=False)
+
+    def settings(self) -> dict[str, Any]:
+        """config.toml as it stands, unchecked.
+
+        Raises:
+            CllabError: when it is missing, may not be read, or is not TOML.
+        """
+        text = files.read_text(self.config_path)
         try:
-            text = self.config_path.read_text(encoding="utf-8")
-        except OSError as error:
-            raise UsageError(f"{self.config_path}: {error.strerror}") from None
-        return RunConfig.from_toml(text, where=str(self.config_path), base=self.folder)
+            found: dict[str, Any] = cleaned(files.toml(text))
+        except ValueError as error:
+            raise UsageError(f"{self.config_path}: not TOML: {error}") from None
+        return found
+
+    def described(self) -> Described:
+        """What the folder says of its components and metrics."""
+        return described.read(self.described_path)
 
     def result(self) -> dict[str, Any] | None:
         """`result.json`, None when the run has not ended or the file is torn."""
         try:
-            data = json.loads(self.result_path.read_text(encoding="utf-8"))
-        except (OSError, ValueError):
+            data = json.loads(files.read_bytes(self.result_path, MOST_RESULT_BYTES))
+        except (OSError, ValueError, RecursionError):
             return None
-        return data if isinstance(data, dict) else None
+        return cleaned(data) if isinstance(data, dict) else None
 
     def status(self) -> RunStatus:
         """How the run stands, from the lock and the last lines of the log; cheap enough for a list."""
         try:
             updated = self.events_path.stat().st_mtime
         except OSError:
-            updated = self.folder.stat().st_mtime if self.folder.exists() else 0.0
+            updated = _changed(self.folder)
         last = self.last_event()
         if is_locked(self.lock_path):
             state = "paused" if isinstance(last, ev.Paused) else "training" if last is not None else "starting"
@@ -208,7 +249,7 @@ class Run:
             return RunStatus(last.status, last.reason, updated)
         if self._waits():
             return RunStatus("queued", "waits for the run before it", updated)
-        if last is None and not self.lock_path.exists():
+        if last is None and not os.path.exists(self.lock_path):
             return RunStatus("starting" if time.time() - updated < 30 else "lost", "it never started", updated)
         return RunStatus("lost", "the training process died without a word; see worker.log", updated)
 
@@ -223,7 +264,7 @@ class Run:
     def last_event(self) -> ev.Event | None:
         """The last whole record."""
         try:
-            with self.events_path.open("rb") as file:
+            with files.open_regular(self.events_path) as file:
                 file.seek(0, os.SEEK_END)
                 size = file.tell()
                 file.seek(max(0, size - 65536))
@@ -249,7 +290,7 @@ class Run:
                 return
             if tail.position != before:
                 continue  # a long log is read in parts
-            if not follow or (not alive and self.events_path.exists()):
+            if not follow or (not alive and os.path.exists(self.events_path)):
                 return
             time.sleep(poll)
 
@@ -279,13 +320,29 @@ class Run:
         with self.control_path.open("ab", buffering=0) as file:
             file.write(f"{time.time_ns()} {name}\n".encode())
 
+    def wish(self, state: str) -> str:
+        """What the process was asked for last and has not done yet, of a run in `state`: "stopping", "pausing",
+        "resuming", or an empty string."""
+        wish = _WISHES.get(state, {})
+        if not wish:
+            return ""
+        try:
+            # one command a line, the newest last; what was asked of a former process was not asked of this one
+            asked, _, name = self.control_path.read_text(encoding="utf-8").strip().rpartition("\n")[2].partition(" ")
+            ours = int(asked) >= self.lock_path.stat().st_mtime_ns
+        except (OSError, ValueError):
+            return ""
+        return wish.get(name.strip(), "") if ours else ""
+
     def log_tail(self, lines: int = 12) -> list[str]:
         """The last lines of what libraries and Python printed."""
         try:
-            text = self.log_path.read_text(encoding="utf-8", errors="replace")
+            with files.open_regular(self.log_path) as file:
+                file.seek(max(0, os.fstat(file.fileno()).st_size - MOST_LOG_BYTES))
+                text = file.read().decode(errors="replace")
         except OSError:
             return []
-        return [line[:10000] for line in text.splitlines()[-lines:]]
+        return clean(text, lines=True).splitlines()[-lines:]
 
     def start_worker(self, *, resume: bool = False, threads: int = 0) -> subprocess.Popen[bytes]:
         """Train in a detached process, which goes on when the caller and its terminal are gone.
@@ -349,7 +406,7 @@ class Run:
 
     def _pid(self) -> int | None:
         try:
-            return int(self.lock_path.read_text(encoding="utf-8").strip())
+            return int(files.read_bytes(self.lock_path, 100))
         except (OSError, ValueError):
             return None
 
@@ -373,7 +430,7 @@ class Tail:
         """Records that are new since the last call; `restarted` is set when they begin again from the first."""
         self.restarted = False
         try:
-            with self.path.open("rb") as file:
+            with files.open_regular(self.path) as file:
                 status = os.fstat(file.fileno())
                 if self._inode is not None and (status.st_ino != self._inode or status.st_size < self._offset):
                     self._offset, self._rest, self.restarted = 0, b"", True
@@ -459,6 +516,7 @@ class RunStore:
             run = Run(folder)
             run.memory_folder.mkdir()
             run.checkpoint_path.parent.mkdir()
+            write_atomically(run.described_path, described.text(config.specs))
             write_atomically(run.config_path, config.to_toml())
         except OSError as error:
             raise UsageError(f"--runs {self.folder}: cannot be written: {error.strerror}") from None
@@ -467,22 +525,41 @@ class RunStore:
     def __iter__(self) -> Iterator[Run]:
         """Runs, newest first."""
         try:
-            folders = [p for p in self.folder.iterdir() if p.is_dir()]
+            folders = [p for p in self.folder.iterdir() if os.path.isdir(p)]
         except OSError:
             return
         for folder in sorted(folders, key=lambda p: p.name, reverse=True):
-            if (folder / "config.toml").is_file():
+            if os.path.isfile(folder / "config.toml"):
                 yield Run(folder)
+
+    def closed(self) -> list[Path]:
+        """Folders in which one may not look.
+
+        Raises:
+            DataError: when that is the runs folder itself.
+        """
+        try:
+            folders = [p for p in self.folder.iterdir() if os.path.isdir(p)]
+        except PermissionError as error:
+            raise files.unreadable(error, self.folder) from None
+        except OSError:
+            return []
+        return [p for p in folders if not os.access(p, os.X_OK)]
 
     def find(self, name: str) -> Run:
         """The run called `name`: a path, an id, the beginning of one, a part of one; or "last".
 
         Raises:
             UsageError: when there is none or more than one.
+            DataError: when one may not look there.
         """
-        path = Path(name).expanduser()
-        if (path / "config.toml").is_file():
+        path = files.expand(name)
+        if os.path.isfile(path / "config.toml"):
             return Run(path)
+        for closed in (path, self.folder / name):
+            if os.path.isdir(closed) and not os.access(closed, os.X_OK):
+                raise DataError(f"{closed}: Permission denied")
+        self.closed()
         runs = list(self)
         if name in ("last", "latest") and runs:
             return runs[0]
@@ -499,6 +576,13 @@ class RunStore:
         if not runs:
             raise UsageError(f"no run '{name}': there are no runs in {self.folder}")
         raise UsageError(f"no run '{name}' in {self.folder}{nearest(name, [r.id for r in runs])}")
+
+
+def _changed(folder: Path) -> float:
+    try:
+        return folder.stat().st_mtime
+    except OSError:
+        return 0.0
 
 
 def write_atomically(path: Path, content: str | bytes) -> None:

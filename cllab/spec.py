@@ -16,8 +16,11 @@ from dataclasses import dataclass, field
 from typing import Any, Literal, Union
 
 from cllab.errors import UsageError, nearest
+from cllab.text import clean, cleaned, shown
 
 UNSET: Any = dataclasses.MISSING
+MOST = 2**63 - 1
+"""The largest whole number that an array can hold."""
 
 
 def param(
@@ -89,7 +92,10 @@ class FieldSpec:
             if isinstance(value, float) and not math.isfinite(value):
                 raise UsageError(f"must be a finite number, not {value}")
             if (self.low is not None and value < self.low) or (self.high is not None and value > self.high):
-                raise UsageError(f"must be {self.allowed()}, not {value:g}")
+                told = f"{value:g}" if abs(value) < MOST else shown(value)
+                raise UsageError(f"must be {self.allowed()}, not {told}")
+            if abs(value) > MOST and self.type == "int":
+                raise UsageError(f"must be {self.allowed()} below 2^63, not {shown(value)}")
         return value
 
     def allowed(self) -> str:
@@ -108,7 +114,7 @@ class FieldSpec:
         return phrase
 
     def _convert(self, raw: object) -> Any:
-        wrong = UsageError(f"must be {self.allowed()}, not {raw!r}")
+        wrong = UsageError(f"must be {self.allowed()}, not {shown(raw)}")
         if self.type == "bool":
             if isinstance(raw, bool):
                 return raw
@@ -118,13 +124,15 @@ class FieldSpec:
         if self.type == "int":
             if isinstance(raw, bool):
                 raise wrong
+            if isinstance(raw, int):
+                return raw
             try:
-                value = float(raw) if isinstance(raw, str) else raw
-                if isinstance(raw, str) and raw.strip().lstrip("+-").isdigit():
+                if isinstance(raw, str) and raw.strip().lstrip("+-").isdecimal():
                     return int(raw)
+                value = float(raw) if isinstance(raw, str) else raw
             except ValueError:
                 raise wrong from None
-            if isinstance(value, (int, float)) and math.isfinite(value) and float(value).is_integer():
+            if isinstance(value, float) and math.isfinite(value) and value.is_integer():
                 return int(value)
             raise wrong
         if self.type == "float":
@@ -132,11 +140,13 @@ class FieldSpec:
                 raise wrong
             try:
                 return float(raw)  # type: ignore[arg-type]
-            except (TypeError, ValueError):
+            except (TypeError, ValueError, OverflowError):
                 raise wrong from None
         if self.type == "list":
             if isinstance(raw, str):
-                return tuple(part.strip().strip("\"'") for part in raw.strip("[] ").split(",") if part.strip())
+                text = raw.strip()
+                text = text[1:-1] if text.startswith("[") and text.endswith("]") else text
+                return tuple(part.strip().strip("\"'") for part in text.split(",") if part.strip())
             if isinstance(raw, Sequence) and all(isinstance(item, str) for item in raw):
                 return tuple(raw)
             raise wrong
@@ -146,7 +156,8 @@ class FieldSpec:
 
     def _check_choice(self, value: str) -> None:
         if self.choices and value not in self.choices:
-            raise UsageError(f"must be {self.allowed()}, not '{value}'{nearest(value, self.choices)}")
+            told = shown(value)[1:-1]
+            raise UsageError(f"must be {self.allowed()}, not '{told}'{nearest(value, self.choices)}")
 
 
 @dataclass(frozen=True)
@@ -197,15 +208,22 @@ class ComponentSpec:
 
     @classmethod
     def from_dict(cls, data: Mapping[str, Any]) -> ComponentSpec:
+        """The component of `to_dict`, its texts cleaned: a user's file wrote them.
+
+        Raises:
+            KeyError, TypeError, ValueError: when `data` is none.
+        """
+
         def restore(raw: Mapping[str, Any]) -> FieldSpec:
-            values = dict(raw)
+            values = cleaned(raw)
             values["choices"] = tuple(values["choices"])
             for key in ("default", "reference"):
                 if isinstance(values[key], list):
                     values[key] = tuple(values[key])
             return FieldSpec(**values)
 
-        return cls(**{**data, "fields": tuple(restore(f) for f in data["fields"])})
+        own = {**cleaned(data), "doc": clean(str(data.get("doc", "")), lines=True)}
+        return cls(**{**own, "fields": tuple(restore(f) for f in data["fields"])})
 
 
 def fields_of(config: type) -> tuple[FieldSpec, ...]:

@@ -13,13 +13,12 @@ from __future__ import annotations
 import dataclasses
 import itertools
 import statistics
-import tomllib
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from cllab.catalog import Catalog, load
-from cllab.config import RunConfig, dump_toml
+from cllab.config import RunConfig, dump_toml, parse_value
 from cllab.data.info import HELD_OUT
 from cllab.errors import UsageError, nearest
 from cllab.metrics import METRICS
@@ -98,9 +97,9 @@ class Tuning:
         out = []
         for i, item in enumerate(self.best.assignments):
             key, _, text = item.partition("=")
-            tried = {_value(trial.assignments[i].partition("=")[2]) for trial in self.trials}
+            tried = {parse_value(trial.assignments[i].partition("=")[2]) for trial in self.trials}
             numbers = [v for v in tried if isinstance(v, (int, float)) and not isinstance(v, bool)]
-            if len(numbers) == len(tried) > 1 and _value(text) in (min(numbers), max(numbers)):
+            if len(numbers) == len(tried) > 1 and parse_value(text) in (min(numbers), max(numbers)):
                 out.append(f"{key}={text}")
         return tuple(out)
 
@@ -136,7 +135,7 @@ def parse_grid(items: Sequence[str]) -> dict[str, list[Any]]:
     grid: dict[str, list[Any]] = {}
     for item in items:
         key, sign, text = item.partition("=")
-        values = [_value(part.strip()) for part in text.split(",") if part.strip()]
+        values = [parse_value(part.strip()) for part in text.split(",") if part.strip()]
         key = key.strip()
         if not sign or not key or not values:
             raise UsageError(f"--grid {item}: expected KEY=VALUE,VALUE,..., for example train.lr=0.03,0.1,0.3")
@@ -291,13 +290,6 @@ def tune(
         if note is not None:
             note(done[-1], i, len(points))
     return Tuning(config, metric, tuple(seeds), tuple(done))
-
-
-def _value(text: str) -> Any:
-    try:
-        return tomllib.loads(f"value = {text}")["value"]
-    except tomllib.TOMLDecodeError:
-        return text
 
 
 def _text(value: Any) -> str:

@@ -87,7 +87,7 @@ def _train(run: Run, control: Control, sinks: Sequence[ev.Sink], resume: bool) -
     state, torn = None, ""
     device = torch.device("cpu")
     try:
-        config = run.config()
+        config = run.config(trusted=True)
         device = pick_device(config.device)
         if resume:
             state, torn = checkpoint.newest(run.checkpoint_path, device)

@@ -43,7 +43,7 @@ def test_a_new_run_holds_its_complete_configuration(store: RunStore) -> None:
     run = store.create(config)
     assert run.config() == config
     assert run.id.endswith("-toy-rm-s7")
-    assert sorted(p.name for p in run.folder.iterdir()) == ["checkpoint", "config.toml", "memory"]
+    assert sorted(p.name for p in run.folder.iterdir()) == ["checkpoint", "config.toml", "described.json", "memory"]
     assert run.result() is None
     assert list(run.events()) == []
     assert run.status().state == "starting"

@@ -11,6 +11,7 @@ import typer
 
 from cllab.cli.options import Json, Runs, Sets
 from cllab.errors import UsageError, nearest
+from cllab.text import clean
 
 Rows = list[dict[str, Any]]
 _FRACTIONS = ("last", "average", "forgetting")
@@ -104,17 +105,21 @@ def _presets(_runs: str | None) -> tuple[Rows, list[str]]:
 
 
 def _run_rows(runs: str | None) -> tuple[Rows, list[str]]:
+    from cllab.output import narrate
     from cllab.runs import RunStore
 
     rows: Rows = []
-    for run in RunStore(runs):
+    store = RunStore(runs)
+    for folder in store.closed():
+        narrate(f"left out: {folder}: Permission denied")
+    for run in store:
         status, result = run.status(), run.result() or {}
         found = result.get("metrics") or {}
         row: dict[str, Any] = {"run": run.id, "status": status.state, "seed": result.get("seed")}
         for name, key in (("last", "last_accuracy"), ("average", "average_accuracy"), ("forgetting", "forgetting")):
             row[name] = found.get(key)
         row["seconds"] = (result.get("seconds") or {}).get("total")
-        row.update(reason=status.reason, folder=str(run.folder), signature=result.get("signature"))
+        row.update(reason=status.reason, folder=clean(str(run.folder)), signature=result.get("signature"))
         rows.append(row)
     return rows, ["run", "status", "last", "average", "forgetting", "seconds"]
 

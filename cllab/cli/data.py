@@ -5,13 +5,13 @@ from __future__ import annotations
 import json
 import sys
 import time
-from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from cllab.cli.options import Json, PresetName, Quiet, Sets
 from cllab.errors import EXIT_DATA, EXIT_DONE, UsageError
+from cllab.files import expand
 
 if TYPE_CHECKING:
     from cllab.data.info import DataStatus
@@ -52,7 +52,7 @@ def data(
     if raw is not None:
         from cllab.engine import writing
 
-        for path in writing.write_raw(name, root, Path(raw).expanduser()):
+        for path in writing.write_raw(name, root, expand(raw)):
             print(path)
         return
     _show([status], root, as_json)
@@ -84,7 +84,7 @@ def write_data(
     from cllab.cli.run import configurations
     from cllab.output import narrate
 
-    path = Path(file).expanduser()
+    path = expand(file)
     if path.suffix != ".pt":
         raise UsageError(f"write-data: a benchmark file's name ends in .pt, not '{file}'")
     if not path.parent.is_dir():

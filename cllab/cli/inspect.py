@@ -13,6 +13,7 @@ import typer
 
 from cllab.cli.options import Json, Quiet, RunName, Runs
 from cllab.errors import EXIT_DONE, UsageError, nearest
+from cllab.files import expand
 
 if TYPE_CHECKING:
     from cllab.outcome import Outcome
@@ -83,7 +84,7 @@ def _matching(store: RunStore, names: Sequence[str]) -> list[Run]:
     listed = list(store)
     found: dict[str, Run] = {}
     for name in names:
-        path = Path(name).expanduser()
+        path = expand(name)
         if (path / "config.toml").is_file():
             matches = [Run(path)]
         else:
@@ -202,7 +203,7 @@ def _target(name: str, out: str | None, *, several: bool) -> Path:
     """
     if out is None:
         return Path(name)
-    path = Path(out).expanduser()
+    path = expand(out)
     is_folder = path.is_dir() or out.endswith(("/", "\\")) or several
     if is_folder:
         path.mkdir(parents=True, exist_ok=True)
@@ -218,7 +219,7 @@ def _export_tensorboard(run: Run, out: str | None, *, several: bool) -> None:
     if out == "-":
         raise UsageError("--tensorboard writes a folder; name one with --out")
     name = re.sub(r"[^\w.-]+", "-", run.id)
-    folder = Path(out).expanduser() / name if out and several else Path(out or f"{name}-tensorboard").expanduser()
+    folder = expand(out) / name if out and several else expand(out or f"{name}-tensorboard")
     if folder.is_dir() and any(folder.glob("events.out.tfevents.*")):
         raise UsageError(f"'{folder}' holds TensorBoard events already; name another folder with --out")
     files.tensorboard(run, folder)

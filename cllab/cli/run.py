@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 import json
+import os
 import sys
 import time
 from collections.abc import Sequence
-from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from cllab.cli.options import Json, PresetName, Quiet, RunName, Runs, Seeds, Sets
 from cllab.errors import EXIT_DONE, EXIT_FAILED, CllabError, UsageError
+from cllab.files import expand
 
 if TYPE_CHECKING:
     from cllab.config import RunConfig
@@ -56,7 +57,7 @@ def run(
 
 
 def resume(run: RunName, as_json: Json = False, runs: Runs = None, quiet: Quiet = False) -> None:
-    """Go on with a run from its last checkpoint, or from its beginning when it has none."""
+    """Go on with a run from its last checkpoint, or its beginning."""
     from cllab.runs import RunStore
 
     found = RunStore(runs).find(run)
@@ -121,9 +122,11 @@ def configurations(preset: Preset, sets: Sequence[str], seeds: str | None = None
 def _from_here(item: str) -> str:
     """An assignment of a file, which on the command line is relative to where one stands, not to the preset."""
     key, sign, value = item.partition("=")
-    path = Path(value.strip().strip("\"'")).expanduser()
-    if key.strip() == "method.file" and sign and not path.is_absolute():
-        return f"method.file={json.dumps(str(path.resolve()))}"
+    if key.strip() != "method.file" or not sign:
+        return item
+    path = expand(value.strip().strip("\"'"))
+    if not path.is_absolute():
+        return f"method.file={json.dumps(os.path.realpath(path))}"
     return item
 
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import sys
-from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -12,6 +11,7 @@ import typer
 from cllab.cli.many import Jobs, run_missing
 from cllab.cli.options import Json, Quiet, Runs
 from cllab.errors import EXIT_DONE, EXIT_FAILED, CllabError, DataError, UsageError
+from cllab.files import expand
 
 
 def table(
@@ -49,7 +49,7 @@ def table(
     if out is None:
         print(text, end="")
     else:
-        write_atomically(Path(out).expanduser(), text)
+        write_atomically(expand(out), text)
         print(out)
     raise typer.Exit(code)
 

@@ -12,6 +12,7 @@ import typer
 from cllab.cli.many import Jobs, run_missing
 from cllab.cli.options import Json, PresetName, Quiet, Runs, Sets
 from cllab.errors import EXIT_DONE, EXIT_FAILED, UsageError, nearest
+from cllab.files import expand
 
 if TYPE_CHECKING:
     from cllab.config import RunConfig
@@ -119,7 +120,7 @@ def _target(out: str | None, name: str, *, overwrite: bool) -> Path:
     Raises:
         UsageError: when there is no folder for it, or it is there already.
     """
-    path = Path(out or f"{name}-tuned.toml").expanduser()
+    path = expand(out or f"{name}-tuned.toml")
     if path.is_dir():
         path = path / f"{name}-tuned.toml"
     if not path.parent.is_dir():

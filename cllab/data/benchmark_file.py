@@ -19,6 +19,7 @@ from cllab.data.info import DatasetInfo, DataStatus
 from cllab.data.source import DatasetSource, Place
 from cllab.data.where import data_root
 from cllab.errors import DataError
+from cllab.files import expand
 from cllab.spec import param
 
 if TYPE_CHECKING:
@@ -117,7 +118,7 @@ class BenchmarkFile(DatasetSource):
 
 def find(name: str, root: str | os.PathLike[str] | None = None) -> Path | None:
     """The file called `name`, as a path or in the data folder; None when there is none."""
-    candidates = (Path(name).expanduser(), data_root(root) / name)
+    candidates = (expand(name), data_root(root) / name)
     return next((path for path in candidates if path.is_file()), None)
 
 

@@ -14,6 +14,7 @@ from platformdirs import user_data_dir
 from cllab.catalog import cache_folder as cache_folder
 from cllab.data.info import DataStatus
 from cllab.errors import UsageError, nearest
+from cllab.files import expand
 
 if TYPE_CHECKING:
     from cllab.data.source import DatasetSource
@@ -23,7 +24,7 @@ def data_root(root: str | os.PathLike[str] | None = None) -> Path:
     """The data folder: `root` if given, else $CLLAB_DATA, else the platform's user data folder."""
     chosen = root or os.environ.get("CLLAB_DATA")
     if chosen:
-        return Path(chosen).expanduser()
+        return expand(chosen)
     return Path(user_data_dir("cllab", appauthor=False)) / "data"
 
 

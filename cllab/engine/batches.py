@@ -37,7 +37,8 @@ class Position:
         order: states of the generators of the order, by name, when the epoch began.
         chunk: first batch of the chunk that `batch` lies in.
         augment: states of the generators of the augmentation, by name, when that chunk was made.
-        sums, count: losses of the epoch so far; `pending` (n, k): those since the last record.
+        sums, counts: of every loss term, its sum over the epoch so far and in how many steps it occurred.
+        pending, pending_names: the terms of each step since the last record.
     """
 
     epoch: int = 0
@@ -45,10 +46,10 @@ class Position:
     order: dict[str, Tensor] = field(default_factory=dict)
     chunk: int = 0
     augment: dict[str, Tensor] = field(default_factory=dict)
-    sums: list[float] = field(default_factory=list)
-    count: int = 0
-    names: list[str] = field(default_factory=list)
+    sums: dict[str, float] = field(default_factory=dict)
+    counts: dict[str, int] = field(default_factory=dict)
     pending: list[list[float]] = field(default_factory=list)
+    pending_names: list[list[str]] = field(default_factory=list)
 
 
 @dataclass(frozen=True)
@@ -65,6 +66,10 @@ class Plan:
     flat: Tensor
     cuts: list[int]
     from_stream: list[int]
+
+    def first(self, n: int) -> Plan:
+        """The first `n` batches, at least one."""
+        return self if n >= len(self.cuts) else Plan(self.flat[: self.cuts[n - 1]], self.cuts[:n], self.from_stream[:n])
 
 
 def generators(rng: Rng, purpose: str, phase: str) -> dict[str, torch.Generator]:

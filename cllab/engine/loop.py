@@ -125,7 +125,8 @@ class Loop:
         Args:
             phase: its name; "stream" and "memory" follow the `[train]` table.
             replay: how the memory is mixed in.
-            epochs, batch_size: the `[train]` table's by default.
+            epochs, batch_size: the `[train]` table's by default; in its place `train.steps`, where that is given, tells
+                how long the phase "stream" takes.
             drop_last: leave out a last batch that is not full (unless it is the only one).
             loss: the method's by default.
             parameters, optimizer, lr: another optimizer, with momentum's and schedule's place taken by a constant rate.
@@ -136,12 +137,25 @@ class Loop:
             self.cursor += 1
             return
         self._enter()
+        limit = self.train.steps if phase == "stream" and epochs is None else 0
         if epochs is None:
-            epochs = self.train.memory_epochs if phase == "memory" else self.train.epochs
+            epochs = self.train.memory_epochs if phase == "memory" else max(self.train.epochs, min(limit, 1))
         size = batch_size or self.train.batch_size
         if len(split) and epochs:
             self._fit(
-                split, phase, replay, epochs, size, drop_last, loss, parameters, optimizer, lr, train_mode, cutmix
+                split,
+                phase,
+                replay,
+                epochs,
+                limit,
+                size,
+                drop_last,
+                loss,
+                parameters,
+                optimizer,
+                lr,
+                train_mode,
+                cutmix,
             )
         self.method.after_fit(phase, split, self)
         self.position, self._extra, self._inside = None, None, False
@@ -170,6 +184,11 @@ class Loop:
             n += n_memory
         return max(1, n // batch_size) if drop_last else -(-n // batch_size) - (n % batch_size == 1 and n > 1)
 
+    def stream_steps(self, n: int, replay: Replay, n_memory: int) -> int:
+        """Steps of the phase "stream" over `n` samples, as the `[train]` table has it."""
+        train = self.train
+        return train.steps or train.epochs * self.steps_per_epoch(n, replay, train.batch_size, n_memory)
+
     def _label(self) -> int | None:
         return self.task.index if self.task is not None and self.task.has_label else None
 
@@ -179,6 +198,7 @@ class Loop:
         phase: str,
         replay: Replay,
         epochs: int,
+        limit: int,
         batch_size: int,
         drop_last: bool,
         loss: Loss | None,
@@ -193,10 +213,12 @@ class Loop:
         whole = join(memory.split(), split) if n_memory else split
         ids = whole.sample_ids()
         steps = self.steps_per_epoch(len(split), replay, batch_size, n_memory, drop_last=drop_last)
+        total = limit or steps * epochs
+        epochs = -(-total // steps)
         position = self.position
         if position is None:
             position = self.position = Position()
-            self.watcher.emit(ev.PhaseStarted(phase=phase, task=learner.task, steps=steps * epochs))
+            self.watcher.emit(ev.PhaseStarted(phase=phase, task=learner.task, steps=total))
         if parameters is None:
             optimizer = self.optimizer
             assert optimizer is not None
@@ -207,7 +229,7 @@ class Loop:
                 optimizer.load_state_dict(self._extra_state)
                 self._extra_state = None
             self._extra = optimizer
-        meter = self._meter = Meter(position, max(1, min(steps * epochs // 200, 50)), learner.device)
+        meter = self._meter = Meter(position, max(1, min(total // 200, 50)), learner.device)
         compute = loss or self.method.loss
         descend = self._descend(optimizer)
         self.control.enter_task(learner.task)
@@ -225,6 +247,7 @@ class Loop:
             order, order_replay = next(iter(orders.values())), orders[REPLAY["order"]]
             drawn = plan(len(split), n_memory, replay, batch_size, drop_last, order, order_replay, learner.device)
             mix, before = use_cutmix and self._cutmix, position.epoch * len(drawn.cuts)
+            drawn = drawn.first(total - before)
             for batch in prepared(learner, whole, ids, drawn, position, mix, self._label(), phase):
                 learner.model.train(train_mode)
                 learner.tracing = self.control.trace_steps > 0
@@ -239,20 +262,20 @@ class Loop:
                 if phase == "stream":
                     self.samples += batch.n_stream
                 if meter.add(terms):
-                    self._report(phase, before + position.batch, steps * epochs, rate, meter, clock)
+                    self._report(phase, before + position.batch, total, rate, meter, clock)
                 if learner.tracing:
                     self._publish(terms)
                 self.watcher.on_step(phase)
             if meter.n:
-                self._report(phase, before + position.batch, steps * epochs, rate, meter, clock)
-            sums = {k: s / max(1, position.count) for k, s in zip(position.names, position.sums, strict=True)}
+                self._report(phase, before + position.batch, total, rate, meter, clock)
+            means: dict[str, float | None] = {k: s / position.counts[k] for k, s in position.sums.items()}
             self.watcher.emit(
-                ev.EpochEnded(task=learner.task, phase=phase, epoch=position.epoch, epochs=epochs, losses=dict(sums))
+                ev.EpochEnded(task=learner.task, phase=phase, epoch=position.epoch, epochs=epochs, losses=means)
             )
             self.watcher.on_epoch(phase, position.epoch, epochs)
             position.epoch, position.batch, position.chunk = position.epoch + 1, 0, 0
             position.order, position.augment = {}, {}
-            position.sums, position.count = [0.0] * len(position.sums), 0
+            position.sums, position.counts = {}, {}
 
     def _descend(self, optimizer: torch.optim.Optimizer) -> Descend:
         learner, method = self.learner, self.method
@@ -342,7 +365,7 @@ class Loop:
         """Everything of the loop that a checkpoint holds."""
         position = self.position
         if position is not None and self._meter is not None:
-            position.pending = self._meter.pending()
+            position.pending, position.pending_names = self._meter.pending(), list(map(list, self._meter.names))
         return {
             "done": self.done,
             "samples": self.samples,

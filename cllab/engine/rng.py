@@ -6,17 +6,12 @@ memory policy, leaves every other draw where it was.
 
 from __future__ import annotations
 
-import hashlib
 from typing import Any
 
 import numpy as np
 import torch
 
-
-def derive(seed: int, name: str) -> int:
-    """A 63-bit seed for `name`, the same on every machine and version."""
-    digest = hashlib.blake2b(f"{seed}/{name}".encode(), digest_size=8).digest()
-    return int.from_bytes(digest, "little") >> 1
+from cllab.seeds import derive as derive
 
 
 class Rng:

@@ -56,6 +56,8 @@ class Session:
 
         device = self.device = pick_device(config.device)
         rng = Rng(config.seed, device)
+        method_cls, method_config = build("method", config.method)
+        self.capacity = config.memory.common["capacity"] if method_cls.info.uses_memory else 0
         with self._timed("load"):
             self.dataset = open_dataset(config, device)
         scenario_cls, scenario_config = build("scenario", config.scenario)
@@ -69,7 +71,7 @@ class Session:
             return network.to(memory_format=torch.channels_last) if device.type == "cuda" else network
 
         memory_cls, memory_config = build("memory", config.memory)
-        memory: Memory = memory_cls(memory_config, config.memory.common["capacity"], shape, device)
+        memory: Memory = memory_cls(memory_config, self.capacity, shape, device)
         base = self.dataset.info.base_augment
         if config.train.base_augment != "auto":
             base = ("crop", "flip") if config.train.base_augment == "crop-flip" else ()
@@ -91,7 +93,6 @@ class Session:
         self.learner.bulk_size = (
             2000 if device.type == "cuda" else max(100, min(1000, 3_000_000 // (shape[1] * shape[2] * 3)))
         )
-        method_cls, method_config = build("method", config.method)
         self.method: Method = method_cls(method_config, self.learner)
         rehearses = config.train.memory_epochs > 0 and memory.capacity > 0
         self._last_phase = "memory" if rehearses or self.method.info.memory_only else "stream"
@@ -155,8 +156,8 @@ class Session:
                 dataset=config.dataset.name,
                 scenario=config.scenario.name,
                 model=config.model.name,
-                memory=config.memory.name if config.memory.common["capacity"] else "none",
-                capacity=config.memory.common["capacity"],
+                memory=config.memory.name if self.capacity else "none",
+                capacity=self.capacity,
                 class_names=stream.class_names,
                 tasks=tuple(
                     {
@@ -174,6 +175,9 @@ class Session:
                 versions=versions(),
             )
         )
+        if unused := config.memory.common["capacity"] - self.capacity:
+            name = config.method.name
+            self.emit(ev.Warned(message=f"memory.capacity = {unused} is not used: method '{name}' keeps no samples"))
         self.learner.memory.begin_run(self.learner)
         if config.evaluate.future:
             found = self.evaluator.evaluate(self.method, self.learner, -1)
@@ -343,7 +347,7 @@ class Session:
     # -- helpers
 
     def _check_stream(self) -> None:
-        capacity = self.config.memory.common["capacity"]
+        capacity = self.capacity
         total = sum(len(t.train) for t in self.stream.tasks)
         if capacity > total:
             raise UsageError(f"memory.capacity = {capacity} is larger than the data: the stream has {total} samples")

@@ -80,17 +80,20 @@ def pick(labels: Tensor, scores: Tensor, quota: int, rule: str, generator: torch
 def vote_uncertainty(split: Split, learner: Learner, perturbation: str) -> Tensor:
     """(N,) float: u = 1 - max_c votes_c / n over n perturbed views (Eqs. 2-4 with argmax votes).
 
-    The model predicts in eval mode over all of its classes; the true label plays no role.
+    The model predicts in eval mode over all of its classes, and the true label plays no role but where the scenario
+    names the task: there only the classes of a sample's own task are voted for.
     """
-    views = perturbations(perturbation)
+    views, heads = perturbations(perturbation), learner.heads
     generator = learner.rng.cpu("perturb")
-    votes = torch.zeros(len(split), learner.model.n_classes, device=split.device)
+    votes = torch.zeros(len(split), learner.model.n_classes if heads is None else heads.width, device=split.device)
     with learner.bulk():
         for start in range(0, len(split), learner.bulk_size):
             stop = min(start + learner.bulk_size, len(split))
             raw = split.fetch(torch.arange(start, stop, device=split.device))
             part = votes[start:stop]
             for view in views:
-                winner = learner.model(learner.normalize(view(raw, generator))).argmax(dim=1, keepdim=True)
+                scores = learner.model(learner.normalize(view(raw, generator)))
+                own = scores if heads is None else heads.scores(scores, split.labels[start:stop])
+                winner = own.argmax(dim=1, keepdim=True)
                 part.scatter_add_(1, winner, torch.ones_like(part[:, :1]))
     return 1 - votes.max(dim=1).values / len(views)

@@ -10,10 +10,10 @@ def soft_cross_entropy(scores: Tensor, teacher: Tensor, temperature: float) -> T
     """Mean over the batch of -sum_c softmax(teacher / T)_c log softmax(scores / T)_c (Hinton et al. 2015, without the
     factor T^2).
 
-    scores, teacher: (B, K).
+    scores: (B, K); teacher: (B, k), of the first k <= K classes: the target of the others is 0.
     """
     target = (teacher / temperature).softmax(dim=1)
-    return -(target * (scores / temperature).log_softmax(dim=1)).sum(dim=1).mean()
+    return -(target * (scores / temperature).log_softmax(dim=1)[:, : target.shape[1]]).sum(dim=1).mean()
 
 
 def mean_where(values: Tensor, weight: Tensor) -> Tensor:

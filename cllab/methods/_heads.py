@@ -61,6 +61,11 @@ class Heads:
         """Mean cross-entropy within each sample's task; logits: (B, K), y: (B,) long stream labels."""
         return F.cross_entropy(self.scores(logits, y), self.place.index_select(0, y))
 
+    def mask(self, y: Tensor, n_classes: int) -> Tensor:
+        """(B, n_classes) float: 1 at the classes of each sample's task; y: (B,) long stream labels."""
+        task = self.task_of.index_select(0, y)
+        return (self.task_of[:n_classes] == task.unsqueeze(1)).float()
+
     def earlier(self, logits: Tensor, before: int) -> Tensor:
         """(B, before, C) scores of the tasks 0..before-1, task by task; logits: (B, K)."""
         own = logits.index_select(1, self.tasks[:before].flatten()).view(len(logits), before, -1)
@@ -70,3 +75,10 @@ class Heads:
 def cross_entropy(heads: Heads | None, logits: Tensor, y: Tensor) -> Tensor:
     """Mean cross-entropy of (B, K) logits, within each sample's task where there are heads."""
     return F.cross_entropy(logits, y) if heads is None else heads.cross_entropy(logits, y)
+
+
+def cross_entropies(heads: Heads | None, logits: Tensor, y: Tensor) -> Tensor:
+    """(B,) of every sample, as `cross_entropy`."""
+    if heads is None:
+        return F.cross_entropy(logits, y, reduction="none")
+    return F.cross_entropy(heads.scores(logits, y), heads.place.index_select(0, y), reduction="none")

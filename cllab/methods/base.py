@@ -44,6 +44,7 @@ class MethodInfo:
         replay: how the memory is mixed into the stream.
         memory_update: offered once per "task", or at every "step".
         memory_only: True when it trains on the memory alone.
+        uses_memory: False when it never looks into a memory; it is given none then, whatever the capacity.
     """
 
     title: str
@@ -59,6 +60,7 @@ class MethodInfo:
     replay: Replay = "concat"
     memory_update: Literal["task", "step"] = "task"
     memory_only: bool = False
+    uses_memory: bool = True
 
 
 @dataclass
@@ -331,7 +333,7 @@ class Method:
         train, capacity = loop.train, self.learner.memory.capacity
         before = sum(len(t.train) for t in stream.tasks[: task.index])
         held = min(capacity, before)
-        steps = train.epochs * loop.steps_per_epoch(len(task.train), self.info.replay, train.batch_size, held)
+        steps = loop.stream_steps(len(task.train), self.info.replay, held)
         if loop.online and train.memory_epochs and capacity:
             after = min(capacity, before + len(task.train))
             steps += train.memory_epochs * loop.steps_per_epoch(after, "none", train.batch_size, 0)

@@ -112,8 +112,6 @@ class BCLDual(Method):
                     bi.publish_losses(learner, terms, k + 1, where, "inner loss")
                 if outer:
                     terms |= descend(partial(self._outer, where), batch, lr=config.outer_lr or None)
-                elif self._holds_out():
-                    terms["validation"] = torch.zeros((), device=learner.device)
         return terms
 
     def loss(self, batch: Batch) -> dict[str, Tensor]:
@@ -153,9 +151,7 @@ class BCLDual(Method):
         left_out = self.latest if config.draws == "published" else None
         rows, _ = memory.draw(config.replay_size, learner.rng.cpu("replay"), left_out=left_out)
         if len(rows) < self.least:  # what was drawn has the numbers of the latest validation draw
-            nothing = torch.zeros((), device=learner.device)
-            terms = {**self.loss(batch), "replay": nothing}
-            return {**terms, "distillation": nothing} if config.strength > 0 else terms
+            return self.loss(batch)
         return bi.inner_loss(batch, learner, rows, config, apart=self.apart, name=name)
 
     def _outer(self, where: str) -> dict[str, Tensor]:

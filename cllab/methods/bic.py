@@ -3,9 +3,11 @@
 Wu et al., "Large Scale Incremental Learning", CVPR 2019, arXiv:1905.13260. Stage 1 is cross-entropy and distillation
 (Eqs. 1-3), stage 2 fits a scale and a shift of the current task's outputs (Eqs. 4-5) on a balanced validation set, a
 tenth of the memory's capacity that is trained on by neither stage 1 nor anything else. In a blurry stream the new
-classes are the task's majors. `algorithm = "published"` is Rainbow Memory's code (arXiv:2103.17230): another feature
-block at every task, only the last group of outputs ever corrected, validation images also trained on, and in a blurry
-stream pure distillation after the first task.
+classes are the task's majors. Where the scenario names the task, only the classes of a sample's own task compete:
+outputs are distilled task by task, and there is no bias toward other tasks to correct, so nothing is held out and stage
+2 is left out. `algorithm = "published"` is Rainbow Memory's code (arXiv:2103.17230): another feature block at every
+task, only the last group of outputs ever corrected, validation images also trained on, and in a blurry stream pure
+distillation after the first task.
 """
 
 from __future__ import annotations
@@ -20,6 +22,7 @@ from torch import Tensor, nn
 from cllab.data.base import Split, TensorImages
 from cllab.memory.base import ranks_within_class
 from cllab.methods import _distill as distill
+from cllab.methods._heads import cross_entropy
 from cllab.methods.base import Batch, Learner, Method, MethodInfo
 from cllab.models.base import Network
 from cllab.spec import param
@@ -67,7 +70,7 @@ class BiC(Method):
         super().__init__(config, learner)
         self.teacher: Network | None = None
         memory = learner.memory
-        self.n_valid = round(config.validation * memory.capacity)
+        self.n_valid = round(config.validation * memory.capacity) if learner.heads is None else 0
         memory.capacity -= self.n_valid
         # one (scale, shift) per task, and which task corrects a class
         self.bias = torch.zeros(0, 2, device=learner.device)
@@ -157,16 +160,23 @@ class BiC(Method):
         scores = learner.model(batch.x)
         if self.published:
             scores = self._corrected(scores)
-        cross_entropy = F.cross_entropy(scores, batch.y)
+        classification = cross_entropy(learner.heads, scores, batch.y)
         if self.teacher is None or not self.config.distill:
-            return {"cross-entropy": cross_entropy}
+            return {"cross-entropy": classification}
         share = len(self.kept) / max(1, len(learner.seen))
         if share == 0:
-            return {"cross-entropy": cross_entropy}
+            return {"cross-entropy": classification}
         with torch.no_grad():
-            before = self._corrected(self.teacher(batch.x), before=True).index_select(1, self.kept)
-        distillation = distill.soft_cross_entropy(scores.index_select(1, self.kept), before, TEMPERATURE)  # Eq. 2
-        return {"cross-entropy": (1 - share) * cross_entropy, "distillation": share * distillation}  # Eq. 3
+            before = self._corrected(self.teacher(batch.x), before=True)
+        distillation = distill.soft_cross_entropy(self._old(scores), self._old(before), TEMPERATURE)  # Eq. 2
+        return {"cross-entropy": (1 - share) * classification, "distillation": share * distillation}  # Eq. 3
+
+    def _old(self, scores: Tensor) -> Tensor:
+        """The scores that are distilled: (B, k) of the old classes; where the task is named, (B t, C) task by task."""
+        heads = self.learner.heads
+        if heads is None:
+            return scores.index_select(1, self.kept)
+        return heads.earlier(scores, self.learner.task).flatten(0, 1)
 
     def end_task(self, task: Task, loop: Loop) -> None:
         if not self.published:

@@ -97,10 +97,7 @@ class ER(Method):
             x, y = torch.cat([batch.x, learner.augment(raw)]), torch.cat([batch.y, labels])
             mix = None if batch.y_mix is None else torch.cat([batch.y_mix, labels])
             batch = replace(batch, x=x, y=y, y_mix=mix)
-        terms = {"cross-entropy": batch.cross_entropy(learner.model(batch.x))}
-        if self.config.weighting == "halves" and self.config.candidates == "all" and not self.rehearsing:
-            terms["replay"] = torch.zeros((), device=learner.device)  # nothing is stored before the first batch
-        return terms
+        return {"cross-entropy": batch.cross_entropy(learner.model(batch.x))}
 
     def _draw(self, n: int) -> tuple[Tensor, Tensor] | None:
         memory, generator = self.learner.memory, self.learner.rng.cpu("replay")

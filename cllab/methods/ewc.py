@@ -175,7 +175,8 @@ class EWC(Method):
         with learner.bulk():
             for batch in loop.batches(candidates, purpose="fisher", augment=True):
                 scores = model(batch.x)
-                loss = F.cross_entropy(scores, scores.detach().argmax(dim=1))
+                own = scores if learner.heads is None else learner.heads.scores(scores, batch.y)
+                loss = F.cross_entropy(own, own.detach().argmax(dim=1))
                 if self._holds:
                     loss = loss + self._penalty()
                 imp.add_batch_fisher(total, params, loss, len(batch.y) / len(candidates))

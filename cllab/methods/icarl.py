@@ -2,10 +2,12 @@
 
 Rebuffi et al., "iCaRL: Incremental Classifier and Representation Learning", CVPR 2017, arXiv:1611.07725, Algorithms
 1-5: binary cross-entropy of every output, against the label for the current task's classes and against the earlier
-network for the others. In a blurry stream the current task's classes are its majors. `algorithm = "published"` is
-Rainbow Memory's code (arXiv:2103.17230): 2,048 extra features, a classifier that is never trained, cross-entropy on new
-classes only (in a blurry stream: none after the first task), and zero vectors as the means of classes without
-exemplars.
+network for the others; where the scenario names the task, a label says something of its own task's outputs alone. In a
+blurry stream the current task's classes are its majors. The paper distils the earlier network's outputs as they are;
+van de Ven & Tolias (arXiv:1904.07734) divide its scores by 2 first (`temperature = 2`), which leaves a small network
+freer to learn new classes. `algorithm = "published"` is Rainbow Memory's code (arXiv:2103.17230): 2,048 extra features,
+a classifier that is never trained, cross-entropy on new classes only (in a blurry stream: none after the first task),
+and zero vectors as the means of classes without exemplars.
 """
 
 from __future__ import annotations
@@ -18,6 +20,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from cllab.methods import _distill as distill
+from cllab.methods._heads import cross_entropies
 from cllab.methods.base import Batch, Learner, Method, MethodInfo
 from cllab.models.base import FeatureBlock, Network
 from cllab.spec import param
@@ -45,6 +48,13 @@ class ICaRL(Method):
 
         algorithm: Literal["paper", "published"] = param(
             "paper", "The paper's algorithm, or the published code of Rainbow Memory", reference="published"
+        )
+        temperature: float = param(
+            1.0,
+            "Softness of the earlier network's outputs in the paper's algorithm: its scores are divided by it",
+            source="1 in the paper, 2 in arXiv:1904.07734",
+            low=0.01,
+            high=1000,
         )
         features: int = param(2048, "Extra features of the published variant", source="feature_size", low=1)
 
@@ -102,11 +112,15 @@ class ICaRL(Method):
         if batch.y_mix is not None and batch.share is not None:
             target = batch.share * target + (1 - batch.share) * distill.binary_targets(batch.y_mix, k)
         errors = F.binary_cross_entropy_with_logits(scores, target, reduction="none")
+        if batch.heads is not None:
+            errors = errors * batch.heads.mask(batch.y, k)
         if self.teacher is None:
             return {"classification": errors.sum(dim=1).mean()}
         mask = self.kept
         with torch.no_grad():
-            before = F.pad(self.teacher(batch.x), (0, k - self.teacher.n_classes)).sigmoid()
+            before = (
+                F.pad(self.teacher(batch.x), (0, k - self.teacher.n_classes)).div(self.config.temperature).sigmoid()
+            )
         held = F.binary_cross_entropy_with_logits(scores, before, reduction="none")
         return {
             "classification": (errors * (1 - mask)).sum(dim=1).mean(),
@@ -116,9 +130,9 @@ class ICaRL(Method):
     def _published_loss(self, batch: Batch, scores: Tensor) -> dict[str, Tensor]:
         n_old = len(self.learner.old)
         new = (batch.y >= n_old).float()
-        loss = F.cross_entropy(scores, batch.y, reduction="none")
+        loss = cross_entropies(batch.heads, scores, batch.y)
         if batch.y_mix is not None and batch.share is not None:
-            loss = batch.share * loss + (1 - batch.share) * F.cross_entropy(scores, batch.y_mix, reduction="none")
+            loss = batch.share * loss + (1 - batch.share) * cross_entropies(batch.heads, scores, batch.y_mix)
         terms = {"classification": distill.mean_where(loss, new)}
         if self.teacher is not None:
             with torch.no_grad():

@@ -28,6 +28,7 @@ class Joint(Method):
         family="bound",
         needs=frozenset({"past-data"}),
         memory="random",
+        uses_memory=False,
         replay="none",
         reference={"evaluate.report": "best"},
     )
@@ -63,7 +64,7 @@ class Joint(Method):
         if self.config.when == "last" and task.index < stream.n_tasks - 1:
             return 0
         n = sum(len(t.train) for t in stream.tasks[: task.index + 1])
-        return loop.train.epochs * loop.steps_per_epoch(n, "none", loop.train.batch_size, 0)
+        return loop.stream_steps(n, "none", 0)
 
     def loss(self, batch: Batch) -> dict[str, Tensor]:
         return {"cross-entropy": batch.cross_entropy(self.learner.model(batch.x))}

@@ -31,6 +31,7 @@ class Offline(Method):
         family="bound",
         needs=frozenset({"past-data"}),
         memory="random",
+        uses_memory=False,
         replay="none",
     )
 

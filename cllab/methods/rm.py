@@ -52,7 +52,7 @@ class RM(Method):
         train, capacity = loop.train, self.learner.memory.capacity
         before = sum(len(t.train) for t in stream.tasks[: task.index])
         held, after = min(capacity, before), min(capacity, before + len(task.train))
-        steps = train.epochs * loop.steps_per_epoch(len(task.train), "half", train.batch_size, held)
+        steps = loop.stream_steps(len(task.train), "half", held)
         if loop.online and train.memory_epochs and capacity:
             steps += train.memory_epochs * loop.steps_per_epoch(
                 after, "none", self._memory_batch(loop), 0, drop_last=False

@@ -21,6 +21,7 @@ class Single(Method):
         family="bound",
         inert={},
         memory="random",
+        uses_memory=False,
         replay="none",
         memory_update="step",
     )

@@ -1,4 +1,7 @@
-"""The order in which a dataset's classes come: stream label i is original class `order[i]`."""
+"""The order in which a dataset's classes come: stream label i is original class `order[i]`.
+
+NumPy only: forms and listings show the classes of a run before it trains.
+"""
 
 from __future__ import annotations
 
@@ -6,10 +9,9 @@ from collections.abc import Sequence
 from typing import Any, Literal
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 
-from cllab.engine.rng import Rng
+from cllab.seeds import derive
 
 ClassOrder = Literal["rainbow-memory", "seed-1993", "bilevel", "natural", "random"]
 """rainbow-memory: Rainbow Memory's order for the run's seed; seed-1993: the one order that iCaRL, LUCIR and Mnemonics
@@ -47,16 +49,25 @@ def shuffled(base: Sequence[int] | NDArray[Any], seed: int) -> Order:
     return order
 
 
-def class_order(kind: str, name: str, n_classes: int, rng: Rng) -> Order:
-    """(K,) the original class behind every stream label, for dataset `name`."""
+def class_order(kind: str, name: str, n_classes: int, seed: int) -> Order:
+    """(K,) the original class behind every stream label, for dataset `name` and the run's `seed`."""
     if kind == "rainbow-memory":
-        return shuffled(base_order(name, n_classes), rng.seed)
+        return shuffled(base_order(name, n_classes), seed)
     if kind == "seed-1993":
         return shuffled(range(n_classes), 1993)
     if kind == "bilevel":
         # there, the permutation gives every original class its new label
-        label_of = torch.randperm(n_classes, generator=torch.Generator().manual_seed(0))
-        return np.asarray(torch.argsort(label_of).numpy(), np.int64)
+        return np.argsort(_torch_permutation(n_classes)).astype(np.int64)
     if kind == "random":
-        return rng.numpy("scenario.classes").permutation(n_classes).astype(np.int64)
+        return np.random.default_rng(derive(seed, "scenario.classes")).permutation(n_classes).astype(np.int64)
     return np.arange(n_classes, dtype=np.int64)
+
+
+def _torch_permutation(n: int) -> Order:
+    """What `torch.randperm(n)` draws under seed 0: both libraries seed the same twister with a number alike."""
+    draws = np.random.RandomState(0).randint(0, 2**32, size=n, dtype=np.uint32)
+    order = np.arange(n, dtype=np.int64)
+    for i in range(n - 1):
+        j = i + int(draws[i]) % (n - i)
+        order[[i, j]] = order[[j, i]]
+    return order

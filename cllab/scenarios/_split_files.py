@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from cllab.errors import DataError, UsageError, nearest
+from cllab.files import expand
 
 KNOWN = ("mnist", "cifar10", "cifar100", "imagenet")
 _NAME = re.compile(
@@ -79,7 +80,7 @@ def find(folder: str, experiment: str, seed: int | None, tasks: int, data: str |
     """
     if not folder:
         raise UsageError("folder is missing: name the folder of the split files, such as rainbow-memory/collections")
-    root = Path(folder).expanduser()
+    root = expand(folder)
     if not root.is_dir():
         raise DataError(f"folder = '{folder}' does not exist or is not a folder")
     found = list(_list(root, data))
@@ -129,7 +130,7 @@ def find(folder: str, experiment: str, seed: int | None, tasks: int, data: str |
 
 def datasets(folder: str) -> set[str]:
     """Names of the datasets that the folder's files are about."""
-    return {found.data for found in _list(Path(folder).expanduser(), None)}
+    return {found.data for found in _list(expand(folder), None)}
 
 
 def _list(root: Path, data: str | None) -> Iterable[_Found]:

@@ -42,7 +42,7 @@ class BaseHalf(Scenario):
     def stream(self, dataset: Dataset, rng: Rng) -> Stream:
         refuse_impossible(self, dataset)
         config = self.config
-        data = Relabeled(dataset, class_order(config.class_order, dataset.name, dataset.n_classes, rng))
+        data = Relabeled(dataset, class_order(config.class_order, dataset.name, dataset.n_classes, rng.seed))
         parts = half_parts(data.n_classes, config.tasks)
         pools = data.pools(np.arange(len(dataset.train)), parts)
         names = ["base", *(f"phase {n}" for n in range(1, config.tasks))]

@@ -41,7 +41,7 @@ class Disjoint(Scenario):
     def stream(self, dataset: Dataset, rng: Rng) -> Stream:
         refuse_impossible(self, dataset)
         config = self.config
-        data = Relabeled(dataset, class_order(config.class_order, dataset.name, dataset.n_classes, rng))
+        data = Relabeled(dataset, class_order(config.class_order, dataset.name, dataset.n_classes, rng.seed))
         parts = equal_parts(data.n_classes, config.tasks)
         rows = data.kept(config.train_share, rng)
         pools = data.pools(rows, parts)

@@ -6,7 +6,7 @@ NumPy only, so that listings and forms can show a scenario without loading anyth
 from __future__ import annotations
 
 import textwrap
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from cllab.errors import CllabError, UsageError
 from cllab.scenarios import _split_files as split_files
 from cllab.scenarios._mix import exchange
+from cllab.scenarios._order import class_order
 from cllab.scenarios._parts import equal_parts, half_parts, kept_tasks, no_half, too_many
 
 Shares = NDArray[np.float64]
@@ -63,8 +64,41 @@ def shares(name: str, config: Mapping[str, Any], n_classes: int) -> Shares:
     raise UsageError(f"no picture of scenario '{name}'")
 
 
-def draw(shares: Shares, width: int = 80, *, ascii: bool = False, max_rows: int = 30) -> str:
+def classes(name: str, config: Mapping[str, Any], n_classes: int, dataset: str, seed: int) -> list[int] | None:
+    """The dataset's class behind every column of `shares`, None where only the data tell (published split files).
+
+    Args:
+        name: the scenario.
+        config: its complete values.
+        n_classes: classes of the dataset.
+        dataset: its name; CIFAR's order is published by class.
+        seed: of the run.
+    """
+    if name in ("permuted", "rotated"):
+        return list(range(n_classes))
+    if "class_order" not in config:
+        return None
+    order = [int(c) for c in class_order(str(config["class_order"]), dataset, n_classes, seed)]
+    if name == "task-incremental":
+        kept, _ = kept_tasks(int(config["tasks"]), int(config["cv_tasks"]), str(config["part"]))
+        if kept:
+            parts = equal_parts(n_classes, int(config["tasks"]))
+            return order[parts[kept.start].start : parts[kept.stop - 1].stop]
+    return order
+
+
+def draw(
+    shares: Shares,
+    width: int = 80,
+    *,
+    classes: Sequence[int] | None = None,
+    ascii: bool = False,
+    max_rows: int = 30,
+) -> str:
     """A picture of `shares` (E, K), one line a task, at most `width` columns wide.
+
+    `classes` are the dataset's classes of the columns; where they are not known, or several out of order share a cell,
+    the columns are numbered as places in the order in which the classes come.
 
     Classes stand side by side, several to a cell where there are more than fit; a cell's shade, and where there is room
     its number, is the share of those classes' images that the task gets. The last column is the task's share of all
@@ -80,7 +114,9 @@ def draw(shares: Shares, width: int = 80, *, ascii: bool = False, max_rows: int 
     cells = np.add.reduceat(shares, starts, axis=1) / sizes
     cell = max(1, min(_CELL, (width - left - right) // len(starts)))
     blocks = _ASCII if ascii else _BLOCKS
-    lines = [_axis(n_classes, group, len(starts), cell, left, width)]
+    named = classes is not None and (group == 1 or list(classes) == list(range(n_classes)))
+    numbers = [classes[i] if named and classes is not None else i for i in starts.tolist()]
+    lines = [_axis("class" if named else "place", numbers, group, cell, left, width)]
     for t in _rows(n_tasks, max_rows):
         if t is None:
             lines.append(" " * (left - 3) + ":" if ascii else " " * (left - 3) + "⋮")
@@ -88,7 +124,7 @@ def draw(shares: Shares, width: int = 80, *, ascii: bool = False, max_rows: int 
         row = "".join(_cell(value, blocks, cell) for value in cells[t])
         total = f"{100 * shares[t].mean():5.3g} %" if right else ""
         lines.append(f"{labels[t]:<{left}}{row}{total}".rstrip())
-    lines += ["", _legend(cells, blocks, group, width)]
+    lines += ["", _legend(cells, blocks, group, width, named)]
     return "\n".join(lines)
 
 
@@ -168,27 +204,28 @@ def _shade(value: float, blocks: str) -> str:
     return next(block for block, level in zip(blocks, LEVELS, strict=True) if value >= level - _NOTHING)
 
 
-def _axis(n_classes: int, group: int, n_cells: int, cell: int, left: int, width: int) -> str:
+def _axis(word: str, numbers: Sequence[int], group: int, cell: int, left: int, width: int) -> str:
     """Class numbers above the cells, at steps that read easily and leave room for the last."""
-    digits = len(str(n_classes - 1))
+    digits, n_cells = len(str(max(numbers) + group - 1)), len(numbers)
     least = -(-(digits + 1) // cell)
     step = next((s for s in range(least, 5 * least + 1) if group * s in _NICE), least)
     line = [" "] * (left + n_cells * cell + digits)
     for i in (*range(0, n_cells - least, step), n_cells - 1):
-        text, at = str(i * group), left + i * cell
+        text, at = str(numbers[i]), left + i * cell
         if at + len(text) <= width:
             line[at : at + len(text)] = text
-    line[:5] = "class"
+    line[:5] = word
     return "".join(line).rstrip()
 
 
-def _legend(cells: Shares, blocks: str, group: int, width: int) -> str:
+def _legend(cells: Shares, blocks: str, group: int, width: int, named: bool) -> str:
     """What the shades that occur mean."""
     used = {_shade(value, blocks) for value in cells.flat}
     low = [f"{100 * level:.0f}" for level in LEVELS]
     ranges = (f"{low[0]}-100 %", f"{low[1]}-{low[0]} %", f"{low[2]}-{low[1]} %", f"below {low[2]} %")
     shades = "  ".join(f"{block} {text}" for block, text in zip(blocks, ranges, strict=True) if block in used)
     of = f"of a class's images{'' if group == 1 else f', {group} classes a cell'}"
+    of += "" if named else "; places: in the order of the classes"
     pieces = [shades, of, *(["right: of all images"] if width >= 48 else [])]
     for joined in (f"{shades}  {'; '.join(pieces[1:])}", f"{shades}\n{'; '.join(pieces[1:])}"):
         if max(map(len, joined.splitlines())) <= width:

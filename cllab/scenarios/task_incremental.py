@@ -47,7 +47,7 @@ class TaskIncremental(Scenario):
     def stream(self, dataset: Dataset, rng: Rng) -> Stream:
         refuse_impossible(self, dataset)
         config = self.config
-        order = class_order(config.class_order, dataset.name, dataset.n_classes, rng)
+        order = class_order(config.class_order, dataset.name, dataset.n_classes, rng.seed)
         chosen, _ = kept_tasks(config.tasks, config.cv_tasks, config.part)
         assert chosen is not None
         all_parts = equal_parts(len(order), config.tasks)

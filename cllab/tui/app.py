@@ -120,8 +120,11 @@ class CllabApp(App[int]):
         Binding("5", "mode('explain')", "Explain", id="app.explain", show=False),
         Binding("6", "mode('lessons')", "Lessons", id="app.lessons", show=False),
         Binding("colon", "command_palette", "Commands", id="app.palette", show=False),
-        Binding("question_mark,f1", "help", "Help", id="app.help", key_display="?"),
-        Binding("q,ctrl+q", "quit", "Quit", id="app.quit", key_display="q"),
+        Binding("question_mark", "help", "Help", id="app.help", key_display="?"),
+        Binding("q", "quit", "Quit", id="app.quit"),
+        # where letters are typed
+        Binding("f1", "help", "Help", id="app.help_in_text", key_display="F1"),
+        Binding("ctrl+q", "quit", "Quit", id="app.quit_in_text", key_display="^q"),
     ]
 
     def __init__(

@@ -9,12 +9,11 @@ from typing import TYPE_CHECKING, Any, cast
 
 from textual.command import DiscoveryHit, Hit, Hits, Provider
 
-from cllab.errors import CllabError
 from cllab.tui.index import index_of
 from cllab.tui.lesson import lessons
 from cllab.tui.pages import HEADINGS, pages
 from cllab.tui.search import score
-from cllab.tui.starts import read_start, shipped_paths, starts
+from cllab.tui.starts import starts
 
 if TYPE_CHECKING:
     from cllab.tui.app import CllabApp
@@ -120,7 +119,7 @@ class LabCommands(Provider):
         lab = self.lab
         for start in starts(lab.settings.presets):
             if not start.problem:
-                run = partial(self._start, start.path)
+                run = partial(self._start, start.name)
                 yield Command(f"Start preset {start.label}", start.about, run, start.label)
         for entry in index_of(lab.store).entries[:200]:
             about = f"{entry.state}, {entry.method} on {entry.dataset}"
@@ -140,12 +139,17 @@ class LabCommands(Provider):
             about = f"{HEADINGS[page.kind].lower()}: {page.title}"
             yield Command(f"Explain {page.name}", about, partial(self._explain, page.key), page.name, page.title)
 
-    def _start(self, path: Any) -> None:
-        try:
-            start = read_start(path, shipped=path in shipped_paths())
-            self.lab.start_run(start.draft(self.lab.catalog).configs()[0])
-        except CllabError as error:
-            self.lab.notify(str(error), severity="error", markup=False, timeout=8)
+    def _start(self, name: str) -> None:
+        from cllab.tui.screens.setup import SetupScreen
+
+        self.lab.switch_mode("setup")
+
+        def begin() -> None:
+            screen = self.lab.screen
+            if isinstance(screen, SetupScreen):
+                screen.begin(name, at_once=True)
+
+        self.lab.call_after_refresh(begin)
 
     def _lesson(self, name: str) -> None:
         from cllab.tui.screens.lessons import LessonsScreen

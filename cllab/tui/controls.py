@@ -18,6 +18,7 @@ from textual.widgets import Input
 from cllab.errors import UsageError
 from cllab.spec import FieldSpec
 from cllab.tui.screens.pick import Pick, PickManyScreen, PickScreen
+from cllab.tui.widgets.field import Field
 from cllab.tui.words import show
 
 if TYPE_CHECKING:
@@ -86,7 +87,7 @@ class Left(Message):
     """Escape in a text."""
 
 
-class TextControl(Input):
+class TextControl(Field):
     """Numbers, text, and lists of free text."""
 
     BINDINGS: ClassVar[list[BindingType]] = [

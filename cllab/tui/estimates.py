@@ -62,6 +62,8 @@ def work(config: RunConfig, catalog: Catalog) -> float | None:
     facts = catalog.get("method", config.method.name).facts
     if facts.get("memory_only"):
         learned = replayed + capacity * config.train.epochs * tasks + EVALUATION * total
+    elif config.train.steps:
+        learned = float(config.train.steps * config.train.batch_size * tasks)
     else:
         learned = total * max(1, config.train.epochs) + replayed
         learned += capacity * config.train.epochs * tasks if facts.get("replay") == "concat" else 0
@@ -110,7 +112,7 @@ def _measured(entry: Entry, config: RunConfig, wanted: float | None, catalog: Ca
     if entry.result.get("signature") == config.signature:
         return 0, seconds
     try:
-        other = RunConfig.from_dict(entry.config, catalog, checked=False)
+        other = RunConfig.from_dict(entry.config, catalog, checked=False, run_files=False)
         done = work(other, catalog)
     except (UsageError, KeyError, TypeError, ValueError, AttributeError):
         return 3, None

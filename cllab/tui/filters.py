@@ -82,11 +82,12 @@ def _term(word: str) -> Test:
     if len(word) > 1 and word[0] == "-":
         inner = _term(word[1:])
         return lambda entry: not inner(entry)
-    found = re.fullmatch(r"([a-z]+)(>=|<=|!=|[<>=:])(.*)", word, re.IGNORECASE)
+    # whatever stands before a sign is meant as a column, also where no column is called so
+    found = re.fullmatch(r"([^<>=:!]+)(>=|<=|!=|[<>=:])(.*)", word)
     if not found:
         needle = word.casefold()
         return lambda entry: any(needle in get(entry).casefold() for get in TEXTS.values())
-    key, sign, value = found[1].lower(), found[2], found[3]
+    key, sign, value = found[1].casefold(), found[2], found[3]
     key = ALIASES.get(key, key)
     if key in TEXTS and sign in (":", "=", "!="):
         needles = tuple(v.casefold() for v in value.split(","))
@@ -98,8 +99,12 @@ def _term(word: str) -> Test:
         return _number(key, "=" if sign == ":" else sign, value)
     if key in TEXTS:
         raise UsageError(f"{key} is text; write {key}:{value or 'word'}")
-    known = [*TEXTS, *NUMBERS]
-    raise UsageError(f"no column '{key}'{nearest(key, known) or '; known: ' + ', '.join(known)}")
+    raise UsageError(f"no column '{key}'{nearest(key, [*TEXTS, *NUMBERS, *ALIASES])}")
+
+
+def columns() -> str:
+    """What a filter can ask for, in one line."""
+    return f"text: {', '.join(TEXTS)}; numbers: {', '.join(NUMBERS)}"
 
 
 def _number(key: str, sign: str, text: str) -> Test:

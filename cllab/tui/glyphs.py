@@ -42,11 +42,14 @@ class Glyphs:
     knob: str
     up: str
     down: str
+    rising: str
+    falling: str
     half: str
     ellipsis: str
     empty: str
     sep: str
     arrow: str
+    worst: str
 
     @property
     def bars(self) -> str:
@@ -58,11 +61,13 @@ class Glyphs:
         return self.states.get(name, "?")
 
 
-_NAMES = ("starting", "training", "paused", "done", "failed", "stopped", "lost", "stopping", "queued")
+_NAMES = (
+    "starting", "training", "paused", "done", "failed", "stopped", "lost", "stopping", "queued", "pausing", "resuming"
+)  # fmt: skip
 
 UNICODE = Glyphs(
     ascii=False,
-    states=dict(zip(_NAMES, "○▸‖✓✗■✗■·", strict=True)),
+    states=dict(zip(_NAMES, "○▸‖✓✗■✗■·‖▸", strict=True)),
     eighths=" ▏▎▍▌▋▊▉█",
     shades="█▓▒░",
     levels="▁▂▃▄▅▆▇█",
@@ -82,15 +87,18 @@ UNICODE = Glyphs(
     knob="●",
     up="+",
     down="−",
+    rising="▴",
+    falling="▾",
     half="▀",
     ellipsis="…",
     empty="·",
     sep=" · ",
     arrow="→",
+    worst="▾",
 )
 ASCII = Glyphs(
     ascii=True,
-    states=dict(zip(_NAMES, "o>=vx-!-.", strict=True)),
+    states=dict(zip(_NAMES, "o>=vx-!-.=>", strict=True)),
     eighths="    #####",
     shades="#%+.",
     levels="_.-=+*%#",
@@ -110,11 +118,14 @@ ASCII = Glyphs(
     knob="O",
     up="+",
     down="-",
+    rising="^",
+    falling="v",
     half=" ",
     ellipsis="~",
     empty=".",
     sep=" | ",
     arrow="->",
+    worst="v",
 )
 
 

@@ -7,13 +7,14 @@ from __future__ import annotations
 
 import math
 import os
+import threading
 import time
-import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 from weakref import WeakKeyDictionary
 
+from cllab.errors import CllabError
 from cllab.runs import Run, RunStore, is_locked
 
 OVER = ("done", "failed", "stopped", "lost")
@@ -32,6 +33,7 @@ class Entry:
         config: the tables of config.toml.
         result: result.json.
         problem: why the folder cannot be read, in one sentence.
+        wish: "stopping", "pausing" or "resuming" while a run that trains has been asked to and has not yet.
     """
 
     run: Run
@@ -57,18 +59,31 @@ class Entry:
     config: Mapping[str, Any] = field(default_factory=dict, repr=False)
     result: Mapping[str, Any] = field(default_factory=dict, repr=False)
     problem: str = ""
+    wish: str = ""
 
     @property
     def is_over(self) -> bool:
         """Whether nothing trains here, or will without being asked."""
         return self.state not in LIVE
 
+    @property
+    def word(self) -> str:
+        """What it does, or what it was asked to do and is about to."""
+        return self.wish or self.state
+
 
 Stamp = tuple[tuple[int, int], ...]
+MISSING = (0, 0)
+SHARE = 0.002
+"""Of a core, at most, for looking at folders in which nothing happens."""
 
 
 class RunIndex:
     """Entries of every run of a store, newest first. Meant to be refreshed from a thread.
+
+    Attributes:
+        entries: what is known; replaced, never changed.
+        version: grows whenever `entries` does; who draws them remembers which one was drawn.
 
     Args:
         store: the runs.
@@ -77,26 +92,64 @@ class RunIndex:
     def __init__(self, store: RunStore) -> None:
         self.store = store
         self.entries: tuple[Entry, ...] = ()
+        self.version = 0
         self.n_read = 0
         self._known: dict[str, tuple[Stamp, Entry]] = {}
+        self._due = 0.0
+        self._lock = threading.Lock()
 
     def refresh(self) -> bool:
         """Look at every folder; whether anything is new."""
-        entries = []
+        with self._lock:
+            return self._look(everything=True)
+
+    @property
+    def is_due(self) -> bool:
+        """Whether a `glance` would look at anything: something trains, or all folders are to be looked at again."""
+        return time.monotonic() >= self._due or any(not e.is_over for e in self.entries)
+
+    def glance(self) -> bool:
+        """Look at the runs that train, and at every folder when that is due; whether anything is new.
+
+        Meant to be called every second: however many folders there are, looking costs `SHARE` of a core at most.
+        """
+        with self._lock:
+            return self._look(everything=time.monotonic() >= self._due)
+
+    def _look(self, *, everything: bool) -> bool:
+        n_read, began = self.n_read, time.thread_time()
         known: dict[str, tuple[Stamp, Entry]] = {}
-        for run in self.store:
-            stamp = _stamp(run)
-            seen = self._known.get(run.id)
+        for folder in self._folders() if everything else self._known:
+            seen = self._known.get(folder)
+            if seen is not None and seen[1].is_over and not everything:
+                known[folder] = seen
+                continue
+            stamp = _stamp(os.path.join(self.store.folder, folder))
+            if stamp[0] == MISSING:
+                continue
             if seen is not None and seen[0] == stamp:
                 entry = seen[1] if seen[1].is_over else _restated(seen[1])
             else:
-                entry = read_entry(run)
+                entry = read_entry(Run(self.store.folder / folder))
                 self.n_read += 1
-            known[run.id] = (stamp, entry)
-            entries.append(entry)
-        changed = tuple(entries) != self.entries
-        self._known, self.entries = known, tuple(entries)
+            known[folder] = (stamp, entry)
+        if everything:
+            # what was read is read once; what will be spent every time is the looking
+            spent = time.thread_time() - began if n_read == self.n_read else 0.0
+            self._due = time.monotonic() + spent / SHARE
+        entries = tuple(entry for _, entry in known.values())
+        changed = entries != self.entries
+        self._known, self.entries = known, entries
+        self.version += changed
         return changed
+
+    def _folders(self) -> list[str]:
+        """Names of what may be run folders, newest first."""
+        try:
+            with os.scandir(self.store.folder) as found:
+                return sorted((entry.name for entry in found if entry.is_dir()), reverse=True)
+        except OSError:
+            return []
 
     def get(self, run_id: str) -> Entry | None:
         """The entry of a run."""
@@ -112,22 +165,23 @@ def index_of(store: RunStore) -> RunIndex:
     return _INDEXES.setdefault(store, RunIndex(store))
 
 
-def _stamp(run: Run) -> Stamp:
-    """Changes whenever a file does that an entry is made of."""
+def _stamp(folder: str) -> Stamp:
+    """Changes whenever a file does that an entry is made of; begins with `MISSING` where there is no config.toml."""
     stamps = []
-    for name in ("events.jsonl", "config.toml", "result.json", "lock", "queued"):
+    for name in ("config.toml", "events.jsonl", "result.json", "lock", "queued"):
         try:
-            status = os.stat(run.folder / name)
+            status = os.stat(f"{folder}/{name}")
             stamps.append((status.st_mtime_ns, status.st_size))
         except OSError:
-            stamps.append((0, 0))
+            stamps.append(MISSING)
     return tuple(stamps)
 
 
 def _restated(entry: Entry) -> Entry:
-    """A run whose files have not changed may still have died, or given up waiting."""
+    """A run whose files have not changed may still have died, given up waiting, or been asked for something."""
     if is_locked(entry.run.lock_path) and entry.state in ("training", "paused"):
-        return entry
+        wish = entry.run.wish(entry.state)
+        return entry if wish == entry.wish else replace(entry, wish=wish)
     return _with_status(entry)
 
 
@@ -136,7 +190,8 @@ def _with_status(entry: Entry) -> Entry:
         status = entry.run.status()
     except (OSError, ValueError) as error:
         return replace(entry, state="lost", reason=f"the folder cannot be read: {error}")
-    return replace(entry, state=status.state, reason=status.reason, updated=status.updated)
+    wish = entry.run.wish(status.state)
+    return replace(entry, state=status.state, wish=wish, reason=status.reason, updated=status.updated)
 
 
 def read_entry(run: Run) -> Entry:
@@ -173,11 +228,9 @@ def read_entry(run: Run) -> Entry:
 
 def _config(run: Run) -> tuple[dict[str, Any], str]:
     try:
-        return tomllib.loads(run.config_path.read_text(encoding="utf-8")), ""
-    except OSError as error:
-        return {}, f"config.toml cannot be read: {error.strerror}"
-    except ValueError as error:
-        return {}, f"config.toml is damaged: {error}"
+        return run.settings(), ""
+    except CllabError as error:
+        return {}, f"config.toml cannot be read: {str(error).removeprefix(f'{run.config_path}: ')}"
 
 
 def _fraction(run: Run, entry: Entry) -> float | None:

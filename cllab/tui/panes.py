@@ -10,7 +10,7 @@ import numpy as np
 from cllab.runs import Run
 from cllab.state import RunState
 from cllab.tui.snapshots import load
-from cllab.tui.view import accuracy_curves, class_names, forgetting_curves, number, task_of_class
+from cllab.tui.view import accuracy_curves, class_names, forgetting_curves, most_forgotten, number, task_of_class
 from cllab.tui.widgets.chart import Chart
 from cllab.tui.widgets.composition import Composition, class_inks
 from cllab.tui.widgets.heat_strip import HeatStrip
@@ -30,6 +30,7 @@ class Look:
     Attributes:
         focus_task: the task (0-based) in color, None for all.
         marker: what lines are drawn with.
+        fitted: whether axes of accuracies and forgetting show the range of the data, not 0 to 100.
         by: what the memory is divided by, "class" or "task".
         at: names of a traced step's numbers and pictures that are talked about.
     """
@@ -38,6 +39,7 @@ class Look:
     marker: str = "braille"
     by: str = "class"
     at: tuple[str, ...] = ()
+    fitted: bool = False
 
 
 def accuracy(id: str) -> LineChart:
@@ -116,8 +118,9 @@ def fill(pane: object, run: Run, state: RunState, look: Look) -> None:
     marker = look.marker if look.marker in DOTS else "braille"
     if isinstance(pane, LineChart):
         curves = accuracy_curves(state)
-        shown = forgetting_curves(curves) if pane.mean_name == "mean" else curves
-        pane.show(shown, focus_task=look.focus_task, marker=marker)
+        lost = forgetting_curves(curves)
+        shown = lost if pane.mean_name == "mean" else curves
+        pane.show(shown, worst=most_forgotten(lost), focus_task=look.focus_task, marker=marker, fitted=look.fitted)
     elif isinstance(pane, AccuracyMatrix):
         pane.show(state, focus_task=look.focus_task)
     elif isinstance(pane, Composition):

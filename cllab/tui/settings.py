@@ -18,13 +18,14 @@ from platformdirs import user_config_dir
 
 from cllab.config import dump_toml
 from cllab.errors import UsageError
+from cllab.files import expand
 from cllab.runs import write_atomically
 from cllab.spec import FieldSpec, fields_of, param
 
 
 def settings_path() -> Path:
     """The file that holds the settings."""
-    folder = Path(os.environ.get("CLLAB_CONFIG") or user_config_dir("cllab", appauthor=False)).expanduser()
+    folder = expand(os.environ.get("CLLAB_CONFIG") or user_config_dir("cllab", appauthor=False))
     return folder if folder.suffix == ".toml" else folder / "settings.toml"
 
 

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import contextlib
-import tomllib
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from cllab import files
 from cllab.catalog import Catalog
 from cllab.errors import UsageError
 from cllab.presets import shipped
@@ -63,14 +63,14 @@ def read_start(path: Path, *, shipped: bool) -> Start:
     """The preset in `path`; one that cannot be read says so in `problem`."""
     name = path.stem if shipped else _shown(path)
     try:
-        data = tomllib.loads(path.read_text(encoding="utf-8"))
+        data = files.toml(files.read_bytes(path).decode())
     except OSError as error:
         return Start(name, path, problem=f"{path}: {error.strerror}", shipped=shipped)
     except ValueError as error:
         return Start(name, path, problem=f"{path}: not TOML: {error}", shipped=shipped)
     method = data.get("method")
     if isinstance(method, dict) and isinstance(method.get("file"), str) and method["file"]:
-        method["file"] = str((path.parent / Path(method["file"]).expanduser()).resolve())
+        method["file"] = str((path.parent / files.expand(method["file"])).resolve())
     about = data.get("about", "")
     if not isinstance(data.get("method"), Mapping) or not isinstance(data.get("dataset"), Mapping):
         return Start(name, path, problem=f"{path}: names no method or no dataset", shipped=shipped)
@@ -85,7 +85,7 @@ def with_own_method(given: Mapping[str, Any], catalog: Catalog) -> Catalog:
     """
     method = given.get("method")
     file = method.get("file") if isinstance(method, Mapping) else None
-    return catalog.with_file(Path(str(file)).expanduser()) if file else catalog
+    return catalog.with_file(files.expand(str(file))) if file else catalog
 
 
 def starts(saved: Iterable[str] = ()) -> list[Start]:
@@ -135,12 +135,19 @@ def _shown(path: Path) -> str:
         return str(path)
 
 
-def first_draft(remembered: Mapping[str, Any], quick: Start | None, catalog: Catalog) -> Draft:
-    """What the form holds at first: the last setup, else the quick look, else the first of everything there is."""
-    draft = recall(remembered, catalog)
-    if draft is not None:
-        return draft
+def first_draft(quick: Start | None, catalog: Catalog) -> Draft:
+    """What the form holds where nothing is remembered: the quick look, else the first of everything there is."""
     if quick is not None:
         with contextlib.suppress(UsageError):
             return quick.draft(catalog)
     return Draft.of({kind: {"name": catalog.names(kind)[0]} for kind in ("method", "dataset")}, catalog)
+
+
+def base_called(name: str, saved: Iterable[str] = ()) -> Base | None:
+    """The shipped or saved preset that gives its runs this name, None when there is none."""
+    for start in (read_start(path, shipped=True) for path in shipped_paths() if path.stem == name):
+        return Base(start.name, start.given) if not start.problem else None
+    for start in (read_start(Path(p), shipped=False) for p in saved if Path(p).is_file()):
+        if not start.problem and start.given.get("name", start.label) == name:
+            return Base(start.name, start.given)
+    return None

@@ -11,7 +11,7 @@ import functools
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from rich.color import Color
+from rich.color import Color, ColorSystem
 from rich.style import Style
 from textual.theme import Theme
 
@@ -44,6 +44,7 @@ class Palette:
 
     Attributes:
         series: colors that can be told apart, for up to eight tasks or classes.
+        more: sixteen others for up to 24; each differs from all, and plainly from its neighbors, also in 16 colors.
         ramp: ends and middles of a scale, for more of them in their order.
         heat: colors of a value from 0 to 1.
         text, muted, grid: writing, less important writing, axes.
@@ -53,6 +54,7 @@ class Palette:
     """
 
     series: tuple[RGB, ...]
+    more: tuple[RGB, ...]
     ramp: tuple[RGB, ...]
     heat: tuple[RGB, ...]
     text: RGB
@@ -64,9 +66,11 @@ class Palette:
     lost: RGB
 
     def of(self, index: int, count: int) -> RGB:
-        """The color of series `index` of `count`: distinct ones for few, a scale for many."""
+        """The color of series `index` of `count`: distinct ones for up to 24, a scale for more."""
         if count <= len(self.series):
             return self.series[index % len(self.series)]
+        if count <= len(self.series) + len(self.more):
+            return (*self.series, *self.more)[index % (len(self.series) + len(self.more))]
         return scale(self.ramp, index / max(1, count - 1))
 
     def dim(self, color: RGB) -> RGB:
@@ -94,6 +98,10 @@ _VIRIDIS = _colors("#440154 #3b528b #21918c #5ec962 #fde725")
 
 DARK = Palette(
     series=_colors("#3484d4 #d58500 #10c598 #e997d4 #f0f04b #ef683b #92a0ff #eac9d1"),
+    more=_colors(
+        "#7b3cf9 #3cf93c #7b663c #f93c7b #f93ce4 #cff9a5 #7be4f9 #3c7b66 "
+        "#e4ba7b #a53ca5 #51a53c #f99090 #7b90a5 #3cf990 #90a566 #a5f966"
+    ),
     ramp=_colors("#6a8cff #4fb0d8 #49c39b #a9cf5b #f5dc4e #f59a52"),
     heat=_VIRIDIS,
     text=rgb("#e4e7ec"),
@@ -106,6 +114,10 @@ DARK = Palette(
 )
 LIGHT = Palette(
     series=_colors("#1396e5 #ed6a1c #0a764d #a73f80 #6f5300 #257cb0 #2232a2 #234e5d"),
+    more=_colors(
+        "#3e1414 #d114d1 #a77d7d #d1143e #14143e #689214 #1414d1 #923e29 "
+        "#685392 #bc68d1 #293e14 #68147d #3e9292 #7d7d53 #7d14bc #68143e"
+    ),
     ramp=_colors("#1d2f87 #0f6fa8 #0b8377 #5a8a1c #a37500 #b3450f"),
     heat=_colors("#f4f7d8 #b5dfb4 #46aebf #2462a6 #0a1f5c"),
     text=rgb("#1d2430"),
@@ -118,6 +130,10 @@ LIGHT = Palette(
 )
 CONTRAST = Palette(
     series=_colors("#ffff1a #44b3b3 #ffa3ff #d9fcf8 #09ff84 #ff8d1a #81a0ff #eac9d1"),
+    more=_colors(
+        "#870fff #e70f57 #6f6f0f #e70fcf #9f3f6f #e7ff9f #0f6f3f #5757e7 "
+        "#ff0f0f #cf6f57 #6f6f87 #6fb70f #3fffcf #ffcf57 #9fb787 #6fff0f"
+    ),
     ramp=_colors("#7f9cff #00d5ff #00ff9c #c8ff30 #ffff00 #ffb060"),
     heat=_colors("#000000 #3a3f8f #2f9fa0 #b4d95a #ffffff"),
     text=rgb("#ffffff"),
@@ -199,6 +215,13 @@ def style(color: RGB | None = None, background: RGB | None = None, bold: bool = 
         bold=bold or None,
         strike=strike or None,
     )
+
+
+def are_told_apart(colors: Sequence[RGB], system: ColorSystem | None) -> bool:
+    """Whether a terminal shows each of `colors` as another; None for one without colors."""
+    if system is None:
+        return len(colors) < 2
+    return len({Color.from_rgb(*c).downgrade(system) for c in colors}) == len(colors)
 
 
 def ink_on(background: RGB) -> RGB:

@@ -6,7 +6,7 @@ Also that of a log which was torn or edited by hand.
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -19,6 +19,9 @@ from cllab.tui.units import size as size
 Floats = NDArray[np.float64]
 MOST_TASKS = 2000
 """More tasks than any stream has: a guard against a hand-edited log, not a limit of the lab."""
+
+LEAST_LOST = 0.0005
+"""What is forgotten less is written 0.0 points."""
 
 
 def n_tasks(state: RunState) -> int:
@@ -134,6 +137,16 @@ def forgetting_curves(curves: Curves) -> Curves:
     return Curves(curves.x, y, mean, curves.end, curves.bounds)
 
 
+def most_forgotten(lost: Curves) -> tuple[int, float] | None:
+    """The task that is farthest below its best now, and by how much; None while nothing is forgotten."""
+    worst: tuple[int, float] | None = None
+    for task in range(lost.y.shape[1] if lost.y.ndim == 2 else 0):
+        known = lost.y[np.isfinite(lost.y[:, task]), task]
+        if len(known) and known[-1] >= LEAST_LOST and (worst is None or known[-1] > worst[1]):
+            worst = task, float(known[-1])
+    return worst
+
+
 def accuracy_matrix(state: RunState) -> tuple[Floats, Floats]:
     """(E, E) accuracy on task j after task i, NaN where unknown, and (E,) accuracy over all seen classes."""
     n = n_tasks(state)
@@ -184,6 +197,11 @@ def memory_records(state: RunState) -> list[ev.MemoryUpdated]:
 def counts(values: Sequence[float | None], n: int) -> NDArray[np.int64]:
     """(n,) counts, never negative."""
     return np.maximum(0, np.nan_to_num(_row(values, n), posinf=0)).astype(np.int64)
+
+
+def most(groups: Iterable[Sequence[float | None]]) -> float:
+    """The largest count in any of them, at least 1: one scale for bars of several moments."""
+    return max((float(v) for values in groups for v in values if v is not None and v > 0), default=1.0)
 
 
 def losses(state: RunState, last: int = 600) -> dict[str, list[float]]:

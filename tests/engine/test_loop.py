@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -12,8 +13,9 @@ from cllab import events as ev
 from cllab.engine import batches as batches_module
 from cllab.engine.control import Control
 from cllab.engine.run import Session
-from cllab.errors import TrainingError
+from cllab.errors import TrainingError, UsageError
 from cllab.methods.base import Batch
+from cllab.runs import RunStore
 from tests.conftest import Record, toy
 from tests.engine.sessions import begun, everything, learned, walked
 
@@ -377,6 +379,118 @@ def test_a_loss_that_is_not_finite_ends_the_phase_and_names_term_task_and_step(b
     assert calls <= bad_step + 50
 
 
+def visiting(session: Session, when: Callable[[int], dict[str, float]]) -> list[dict[str, float]]:
+    """Let terms come and go: `when(step)` says which there are beside the method's. Returns what every step had."""
+    original, rows = session.method.loss, []
+
+    def loss(batch: Batch) -> dict[str, Any]:
+        terms = original(batch)
+        own = terms["cross-entropy"]
+        found = {name: own.detach() * 0 + value for name, value in when(session.learner.step).items()}
+        # a visitor may stand before the others
+        terms = {**found, **terms} if session.learner.step % 2 else {**terms, **found}
+        rows.append({name: float(t.detach()) for name, t in terms.items()})
+        return terms
+
+    session.method.loss = loss  # type: ignore[method-assign]
+    return rows
+
+
+def mean_by_name(rows: list[dict[str, float]]) -> dict[str, float]:
+    names = {name for row in rows for name in row}
+    found = {name: [row[name] for row in rows if name in row] for name in names}
+    return {name: sum(values) / len(values) for name, values in found.items()}
+
+
+def test_a_term_that_comes_and_goes_is_averaged_over_the_steps_in_which_it_occurred() -> None:
+    session = begun("finetune")
+
+    def when(step: int) -> dict[str, float]:
+        return {**({"third": step + 0.5} if step % 3 == 0 else {}), **({"late": 7.0} if step > 70 else {})}
+
+    rows = visiting(session, when)
+    record = session.emit
+    assert isinstance(record, Record)
+    session.loop.fit(everything(session, 1000), phase="memory", epochs=16)
+    last = 0
+    for event in record.of(ev.StepEnded):
+        expected = mean_by_name(rows[last : event.step])
+        assert event.losses == pytest.approx(expected, rel=1e-5)
+        last = event.step
+    assert last == len(rows) == 16 * 62
+    epochs = record.of(ev.EpochEnded)
+    for epoch in epochs:
+        assert epoch.losses == pytest.approx(mean_by_name(rows[62 * epoch.epoch : 62 * (epoch.epoch + 1)]), rel=1e-5)
+    assert "late" not in epochs[0].losses
+    assert epochs[5].losses["late"] == 7.0
+
+
+@pytest.mark.parametrize("bad_step", [65, 80, 93])
+def test_a_late_term_that_is_not_finite_is_found_under_its_name(bad_step: int) -> None:
+    session = begun("finetune")
+    session.learner.task = 1
+
+    def when(step: int) -> dict[str, float]:
+        late = {"late": float("nan") if step == bad_step - 1 else 1.0} if step >= 64 else {}
+        return {"early": 2.0, **late} if step < 90 else late
+
+    visiting(session, when)
+    with pytest.raises(TrainingError) as caught:
+        session.loop.fit(everything(session, 1000), phase="memory", epochs=16)
+    found = [name for name in ("late", "cross-entropy") if f"loss term '{name}' is not finite" in str(caught.value)]
+    # the sum is not a number either, and with it all weights: only the step itself says where it began
+    assert found == ["late"]
+    assert f"at task 2, step {bad_step};" in str(caught.value)
+
+
+@pytest.mark.parametrize("stop_at", [5, 13, 30])
+def test_a_run_resumes_inside_an_epoch_with_terms_that_come_and_go(
+    stop_at: int, store: RunStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from cllab.methods.finetune import Finetune
+    from cllab.worker import train
+
+    original = Finetune.loss
+
+    def loss(self: Finetune, batch: Batch) -> dict[str, Any]:
+        terms, step = original(self, batch), self.learner.step
+        if step % 3 == 1:
+            terms = {"guest": terms["cross-entropy"].detach() * 0.25, **terms}
+        return {**terms, "late": terms["cross-entropy"].detach() * 0.5} if step > 20 else terms
+
+    monkeypatch.setattr(Finetune, "loss", loss)
+    tables: dict[str, Any] = {"scenario": {"tasks": 2}, "memory": {"capacity": 100}, "train": {"memory_epochs": 40}}
+    whole, torn = store.create(toy(**tables)), store.create(toy(**tables))
+    assert train(whole, signals=False) == 0
+    steps = Session.on_step
+
+    def on_step(session: Session, phase: str) -> None:
+        steps(session, phase)
+        if session.learner.step == 31 + stop_at:  # inside the memory phase, whose records lie some steps apart
+            session.save()
+            raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Session, "on_step", on_step)
+        train(torn, signals=False)
+    assert train(torn, resume=True, signals=False) == 0
+    kinds = (ev.StepEnded, ev.EpochEnded)
+    losses = [[e.losses for e in run.events() if isinstance(e, kinds)] for run in (whole, torn)]
+    assert losses[0] == losses[1]
+    assert any("guest" in found for found in losses[0])
+    assert whole.result()["accuracy_matrix"] == torn.result()["accuracy_matrix"]
+
+
+def test_nothing_is_logged_in_place_of_a_term_that_is_not_there() -> None:
+    _, record = walked("er", method={"weighting": "halves"}, memory={"capacity": 40}, train={"memory_epochs": 0})
+    first = record.of(ev.StepEnded)[0]
+    assert set(first.losses) == {"cross-entropy"}, "nothing is stored before the first batch"
+    assert min(e.losses["replay"] for e in record.of(ev.StepEnded)[1:]) > 0
+    _, record = walked("ewc", method={"strength": 3.0})
+    for event in record.of(ev.StepEnded):
+        assert set(event.losses) == {"cross-entropy", *(["penalty"] if event.task else [])}
+
+
 def test_traces_are_published_for_as_many_steps_as_asked() -> None:
     record = Record()
     control = Control()
@@ -395,3 +509,43 @@ def test_traces_are_published_for_as_many_steps_as_asked() -> None:
     assert [t.step for t in traces] == [1, 2, 3]
     assert all(t.scalars == {"batch": 16.0} for t in traces)
     assert session.learner.traces == {}
+
+
+OFFLINE: dict[str, Any] = {"scenario": {"tasks": 2, "stream": "offline"}, "dataset": {"per_class": 20}}
+
+
+@pytest.mark.parametrize("method", ["finetune", "icarl", "rm", "joint", "lwf"])
+def test_steps_in_place_of_epochs(method: str) -> None:
+    """100 samples of a task make 6 batches of 16: 15 steps are two passes and a half, and the memory adds batches."""
+    session, record = walked(method, **OFFLINE, train={"batch_size": 16, "steps": 15, "memory_epochs": 0})
+    phases = [e for e in record.of(ev.PhaseStarted) if e.phase == "stream"]
+    assert [e.steps for e in phases] == [15, 15]
+    assert session.learner.step == 30
+    (started,) = record.of(ev.RunStarted)
+    assert started.steps == (15, 15)
+    ended = [e for e in record.of(ev.EpochEnded) if e.task == 0]
+    assert [(e.epoch, e.epochs) for e in ended] == [(i, len(ended)) for i in range(len(ended))]
+    last = [e for e in record.of(ev.StepEnded) if e.phase == "stream"][-1]
+    assert (last.phase_step, last.phase_steps) == (15, 15)
+
+
+def test_whole_epochs_counted_in_steps_are_those_epochs() -> None:
+    by_steps, _ = walked("er", **OFFLINE, train={"batch_size": 16, "steps": 18, "memory_epochs": 0})
+    by_epochs, _ = walked("er", **OFFLINE, train={"batch_size": 16, "epochs": 3, "memory_epochs": 0})
+    for a, b in zip(by_steps.learner.model.parameters(), by_epochs.learner.model.parameters(), strict=True):
+        assert torch.equal(a, b)
+
+
+@pytest.mark.parametrize(
+    ("tables", "says"),
+    [
+        ({"scenario": {"stream": "online"}}, "an online stream is read once"),
+        ({"train": {"epochs": 3}}, "only one can be given"),
+        ({"method": {"name": "gdumb"}, "memory": {"capacity": 10}}, "learns from its memory"),
+    ],
+)
+def test_steps_that_cannot_be(tables: dict[str, Any], says: str) -> None:
+    data = {**OFFLINE, **{k: {**OFFLINE.get(k, {}), **v} for k, v in tables.items()}}
+    train = {"steps": 15, "memory_epochs": 0, **data.pop("train", {})}
+    with pytest.raises(UsageError, match=says):
+        toy("finetune", **data, train=train)

@@ -14,10 +14,10 @@ from tests.engine.sessions import walked
 from tests.memory.stores import Flat, make_learner, make_memory, split_of
 
 
-def method_with(n_classes: int = 4, algorithm: str = "paper") -> ICaRL:
+def method_with(n_classes: int = 4, algorithm: str = "paper", **settings: float) -> ICaRL:
     memory = make_memory("prototype", 100)
     learner = make_learner(memory, seen=n_classes)
-    return ICaRL(ICaRL.Config(algorithm=algorithm), learner)  # type: ignore[arg-type]
+    return ICaRL(ICaRL.Config(algorithm=algorithm, **settings), learner)  # type: ignore[arg-type]
 
 
 def batch_of(n: int, classes: int, seed: int = 0) -> Batch:
@@ -71,15 +71,16 @@ def test_first_task_is_binary_cross_entropy_of_every_output() -> None:
     assert terms["classification"].item() == pytest.approx(by_hand.item(), rel=1e-5)
 
 
-def test_later_the_old_classes_follow_the_teacher_and_the_own_ones_the_label() -> None:
-    method, batch = method_with(5), batch_of(9, 5)
+@pytest.mark.parametrize("temperature", [1.0, 2.0])
+def test_later_the_old_classes_follow_the_teacher_and_the_own_ones_the_label(temperature: float) -> None:
+    method, batch = method_with(5, temperature=temperature), batch_of(9, 5)
     learner = method.learner
     torch.manual_seed(7)
     teacher = Network(Flat(4), 3).eval()  # knew three classes; one of them is the current task's own again
     method.teacher = teacher
     learner.old, learner.own = (0, 1, 2), (2, 3, 4)
     method.kept = distill.columns((0, 1), 5, learner.device)
-    scores, q = learner.model(batch.x), teacher(batch.x).sigmoid()
+    scores, q = learner.model(batch.x), 1 / (1 + (-teacher(batch.x) / temperature).exp())
     t = F.one_hot(batch.y, 5).float()
     bce = F.binary_cross_entropy_with_logits
     old = sum(bce(scores[:, c], q[:, c]).item() for c in (0, 1))

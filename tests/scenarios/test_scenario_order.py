@@ -6,11 +6,11 @@ import hashlib
 
 import numpy as np
 import pytest
+import torch
 from scenario_toys import dataset, stream
 
 from cllab.data.cifar10 import CIFAR10
 from cllab.data.cifar100 import CIFAR100
-from cllab.engine.rng import Rng
 from cllab.scenarios._order import base_order, class_order
 
 PUBLISHED = {
@@ -25,7 +25,7 @@ PUBLISHED = {
 
 @pytest.mark.parametrize(("name", "seed"), PUBLISHED)
 def test_rainbow_memory(name: str, seed: int) -> None:
-    order = class_order("rainbow-memory", name, 10, Rng(seed))
+    order = class_order("rainbow-memory", name, 10, seed)
     assert order.tolist() == [int(c) for c in PUBLISHED[name, seed].split()]
 
 
@@ -42,7 +42,7 @@ def test_cifar100_base() -> None:
     random = np.random.RandomState(3)
     expected = list(base)
     random.shuffle(expected)
-    assert class_order("rainbow-memory", "cifar100", 100, Rng(3)).tolist() == expected
+    assert class_order("rainbow-memory", "cifar100", 100, 3).tolist() == expected
 
 
 @pytest.mark.parametrize(
@@ -50,18 +50,24 @@ def test_cifar100_base() -> None:
 )
 def test_seed_1993(n_classes: int, md5: str) -> None:
     for seed in (0, 7):
-        order = class_order("seed-1993", "cifar100", n_classes, Rng(seed)).tolist()
+        order = class_order("seed-1993", "cifar100", n_classes, seed).tolist()
         assert hashlib.md5(",".join(map(str, order)).encode()).hexdigest() == md5
 
 
 def test_bilevel_gives_original_class_its_new_label() -> None:
-    order = class_order("bilevel", "cifar100", 100, Rng(5)).tolist()
+    order = class_order("bilevel", "cifar100", 100, 5).tolist()
     assert [order.index(c) for c in range(12)] == [44, 19, 93, 90, 71, 69, 37, 95, 53, 91, 81, 42]
 
 
+@pytest.mark.parametrize("n_classes", [1, 2, 5, 10, 100, 257, 1000])
+def test_bilevel_is_drawn_as_torch_draws(n_classes: int) -> None:
+    label_of = torch.randperm(n_classes, generator=torch.Generator().manual_seed(0))
+    assert class_order("bilevel", "x", n_classes, 1).tolist() == torch.argsort(label_of).tolist()
+
+
 def test_natural_and_random() -> None:
-    assert class_order("natural", "cifar10", 10, Rng(1)).tolist() == list(range(10))
-    one, again, other = (class_order("random", "toy", 50, Rng(seed)).tolist() for seed in (1, 1, 2))
+    assert class_order("natural", "cifar10", 10, 1).tolist() == list(range(10))
+    one, again, other = (class_order("random", "toy", 50, seed).tolist() for seed in (1, 1, 2))
     assert one == again != other
     assert sorted(one) == list(range(50))
 

@@ -12,7 +12,7 @@ from scenario_toys import dataset, stream
 
 from cllab.errors import UsageError
 from cllab.registry import component
-from cllab.scenarios.picture import draw, shares
+from cllab.scenarios.picture import classes, draw, shares
 
 
 def values(name: str, **given: Any) -> dict[str, Any]:
@@ -36,6 +36,42 @@ def values(name: str, **given: Any) -> dict[str, Any]:
 def test_shares_are_those_of_the_stream(name: str, given: dict[str, Any], n_classes: int) -> None:
     made = stream(name, dataset(train=10, test=1, n_classes=n_classes), **given)
     assert np.allclose(shares(name, values(name, **given), n_classes), made.counts.numpy() / 10)
+
+
+@pytest.mark.parametrize("seed", [1, 2])
+@pytest.mark.parametrize("order", ["rainbow-memory", "seed-1993", "bilevel", "natural", "random"])
+@pytest.mark.parametrize(
+    ("name", "given", "n_classes"),
+    [
+        ("disjoint", {}, 10),
+        ("blurry", {}, 10),
+        ("base-half", {}, 10),
+        ("task-incremental", {"tasks": 6, "cv_tasks": 2, "part": "cl"}, 20),
+        ("task-incremental", {"tasks": 6, "cv_tasks": 2, "part": "cv"}, 20),
+    ],
+)
+def test_classes_are_those_that_the_run_trains(
+    name: str, given: dict[str, Any], n_classes: int, order: str, seed: int
+) -> None:
+    data = dataset(train=20, test=1, n_classes=n_classes, name="cifar10")
+    made = stream(name, data, seed, class_order=order, **given)
+    told = classes(name, values(name, class_order=order, **given), n_classes, "cifar10", seed)
+    assert told == list(made.class_order)
+
+
+def test_the_axis_names_the_classes_in_the_order_of_the_run() -> None:
+    told = classes("disjoint", values("disjoint"), 10, "mnist", 1)
+    found = shares("disjoint", values("disjoint"), 10)
+    axis, first = draw(found, 40, classes=told).splitlines()[:2]
+    assert axis.split() == ["class", *"2964031785"]
+    # the first task owns the first two of them
+    assert [axis[i] for i, cell in enumerate(first) if cell == "█" and axis[i] != " "] == ["2", "9"]
+    # where they are not known, or do not fit, nothing is called a class that is none
+    assert draw(found, 40).startswith("place ")
+    assert draw(shares("disjoint", values("disjoint"), 100), 40, classes=[99, *range(99)]).startswith("place ")
+    assert draw(shares("disjoint", values("disjoint"), 100), 40, classes=range(100)).startswith("class ")
+    assert classes("permuted", values("permuted"), 10, "mnist", 1) == list(range(10))
+    assert classes("splits-file", values("splits-file"), 10, "mnist", 1) is None
 
 
 def test_blurry_shares() -> None:
@@ -71,7 +107,7 @@ def test_unknown() -> None:
 
 
 def test_picture() -> None:
-    assert draw(shares("blurry", values("blurry"), 10), 80).splitlines() == [
+    assert draw(shares("blurry", values("blurry"), 10), 80, classes=range(10)).splitlines() == [
         "class   0     1     2     3     4     5     6     7     8     9",
         "task 1  ██90  ██90  ░░2.5 ░░2.5 ░░2.5 ░░2.5 ░░2.5 ░░2.5 ░░2.5 ░░2.5    20 %",
         "task 2  ░░2.5 ░░2.5 ██90  ██90  ░░2.5 ░░2.5 ░░2.5 ░░2.5 ░░2.5 ░░2.5    20 %",
@@ -116,7 +152,7 @@ def test_many_tasks_are_cut_in_the_middle() -> None:
 
 def test_drawing_does_not_import_torch() -> None:
     code = (
-        "import sys; from cllab.scenarios.picture import draw, shares;"
+        "import sys; from cllab.scenarios.picture import classes, draw, shares;"
         "print(draw(shares('disjoint', {'tasks': 5}, 10), 80));"
         "sys.exit('torch' in sys.modules)"
     )

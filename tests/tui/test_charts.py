@@ -13,12 +13,22 @@ from cllab import events as ev
 from cllab.state import RunState
 from cllab.tui.feed import fold
 from cllab.tui.glyphs import ASCII
-from cllab.tui.theme import DARK
-from cllab.tui.view import Curves, accuracy_curves, clock, forgetting_curves, matrix_sentence, seconds_left, short, size
+from cllab.tui.theme import DARK, style
+from cllab.tui.view import (
+    Curves,
+    accuracy_curves,
+    clock,
+    forgetting_curves,
+    matrix_sentence,
+    most_forgotten,
+    seconds_left,
+    short,
+    size,
+)
 from cllab.tui.widgets.chart import Chart
 from cllab.tui.widgets.composition import Composition, split_bar
 from cllab.tui.widgets.heat_strip import HeatStrip
-from cllab.tui.widgets.line_chart import FARTHEST, LineChart, spread
+from cllab.tui.widgets.line_chart import GUTTER, Axis, LineChart, fitted_axis, spread, with_numbers
 from cllab.tui.widgets.matrix import AccuracyMatrix
 from cllab.tui.widgets.memory_bar import MemoryBar
 from cllab.tui.widgets.pictures import half_cells, resize
@@ -63,8 +73,9 @@ def test_accuracy_and_forgetting_lines(name: str) -> None:
         LineChart(title="accuracy", empty="no point yet"),
         LineChart(title="f", mean="mean", empty="nothing yet"),
     )
-    chart.show(curves)
-    lost.show(forgetting_curves(curves))
+    worst = most_forgotten(forgetting_curves(curves))
+    chart.show(curves, worst=worst)
+    lost.show(forgetting_curves(curves), worst=worst)
     golden(f"accuracy_{name}", gallery(chart))
     golden(f"forgetting_{name}", gallery(lost, SIZES[1:2]))
 
@@ -163,6 +174,22 @@ def test_later_series_lie_on_top_and_values_outside_stay_inside() -> None:
     outside = draw_lines([(np.array([-5.0, 9.0]), np.array([-3.0, 7.0]))], 6, 3, x_range=(0, 1), y_range=(0, 1))
     assert outside.owner.shape == (3, 6)
     assert (outside.owner >= 0).any()
+    # a cell holds the dots of one line: none is shown in the color of another
+    near = draw_lines([(x, x * 0 + 0.9), (x, x * 0 + 0.6)], 6, 1, x_range=(0, 1), y_range=(0, 1))
+    alone = draw_lines([(x, x * 0 + 0.6)], 6, 1, x_range=(0, 1), y_range=(0, 1))
+    assert (near.text == alone.text).all()
+
+
+def test_what_is_outside_can_be_cut() -> None:
+    x = np.array([0.0, 0.5, 1.0])
+    lines = [(x, np.array([-1.0, 0.5, 0.5])), (x, np.array([3.0, 3.0, 3.0]))]
+    clipped = draw_lines(lines, 20, 4, x_range=(0, 1), y_range=(0, 1))
+    cut = draw_lines(lines, 20, 4, x_range=(0, 1), y_range=(0, 1), cut=True)
+    assert (clipped.owner[3, :5] == 0).all(), "at the edge"
+    assert (cut.owner[3, :5] == -1).all()
+    assert (cut.owner[:, 12:] == clipped.owner[:, 12:])[1:].all()
+    assert (cut.owner != 1).all()
+    assert cut.ends.tolist() == [clipped.ends[0], 0]
 
 
 def test_focus_dims_the_rest_and_keeps_its_own_color() -> None:
@@ -260,26 +287,30 @@ def test_numbers_for_people() -> None:
     assert [clock(v) for v in (7, 754, 3723, None)] == ["0:07", "12:34", "1:02:03", "?"]
 
 
-def test_labels_that_crowd_move_apart_or_make_way() -> None:
+def test_labels_that_crowd_move_apart_and_the_important_ones_stay() -> None:
     assert spread({}, 5) == {}
     # three lines end in the first row: in the order of their values, below one another
     assert spread({0: (0, -0.9), 1: (0, -1.0), 2: (0, -0.95)}, 10) == {1: 0, 2: 1, 0: 2}
-    # at the bottom they move up
+    # at the bottom they move up, in the middle to both sides
     assert spread({0: (9, -0.1), 1: (9, -0.2)}, 10) == {1: 8, 0: 9}
-    # ten in one row: as many as stay near, the important ones; a label far from the crowd stays
-    found = spread({**{k: (0, -1 + k / 100) for k in range(10)}, 10: (8, 0.0)}, 10)
-    assert found == {0: 0, 1: 1, 2: 2, 3: 3, 10: 8}
-    assert len(spread({k: (k % 3, 0.0) for k in range(40)}, 6)) <= 6
+    assert spread({0: (5, -0.1), 1: (5, -0.2), 2: (5, -0.3)}, 10) == {2: 4, 1: 5, 0: 6}
+    # rows are free: nobody goes without a label, and a label far from the crowd stays
+    found = spread({**{k: (0, -1 + k / 100) for k in range(8)}, 10: (11, 0.0)}, 12)
+    assert found == {**{k: k for k in range(8)}, 10: 11}
+    assert set(spread({k: (k % 3, 0.0) for k in range(40)}, 6)) == set(range(6))
 
 
 @given(st.lists(st.tuples(st.integers(0, 11), st.floats(-1, 0)), max_size=30))
-def test_every_label_is_near_its_line_and_alone_in_its_row(wishes: list[tuple[int, float]]) -> None:
+def test_labels_fill_the_rows_in_their_order(wishes: list[tuple[int, float]]) -> None:
     found = spread(dict(enumerate(wishes)), 12)
+    assert set(found) == set(range(min(12, len(wishes)))), "no row stays free while somebody waits"
     assert len(set(found.values())) == len(found)
-    assert all(0 <= row < 12 and abs(row - wishes[k][0]) <= FARTHEST for k, row in found.items())
-    assert not wishes or 0 in found, "the most important one is always there"
+    assert all(0 <= row < 12 for row in found.values())
     shown = sorted(found, key=found.__getitem__)
     assert shown == sorted(found, key=lambda k: (wishes[k], found[k]))
+    rows = [row for row, _ in wishes[:12]]
+    if len(set(rows)) == len(rows):
+        assert all(found[k] == wishes[k][0] for k in found), "who has room is beside its line"
 
 
 def test_time_left_leaves_pauses_out() -> None:
@@ -299,3 +330,206 @@ def test_time_left_leaves_pauses_out() -> None:
     state = fold(state, [ev.Resumed(t=3775.0, task=0, step=101, from_checkpoint=True), step(151, 3795.0)])
     assert seconds_left(state) == pytest.approx(49 * 65 / 150)
     assert seconds_left(RunState()) is None
+
+
+@given(st.lists(st.integers(0, 700), min_size=1, max_size=40), st.integers(4, 60), st.integers(1, 30))
+def test_a_bar_is_as_long_as_what_it_holds(amounts: list[int], width: int, room: int) -> None:
+    """However many parts it has: 256 samples of ten classes were as long as 1,536."""
+    whole = sum(amounts) + 100 * room
+    n, empty = len(amounts), (0, 0, 0)
+    bar = split_bar(np.array(amounts), [""] * n, [(k + 1, 9, 9) for k in range(n)], width, whole, empty, " ▏▎▍▌▋▊▉█")
+    assert sum(len(part) for part, _ in bar) == width
+    filled = 0.0
+    for part, ink in bar:
+        if ink.bgcolor is not None and ink.bgcolor.triplet == empty:
+            # of a cell on the last edge only the sign is filled
+            filled += " ▏▎▍▌▋▊▉█".index(part) / 8 if part.strip() else 0
+        else:
+            filled += len(part)
+    assert abs(filled - sum(amounts) / whole * width) <= 1, (filled, sum(amounts) / whole * width)
+
+
+def test_bars_of_all_moments_have_one_scale() -> None:
+    """Twice the samples, twice the bar, also where a task adds little of each of ten classes."""
+    start = next(e for e in records(n_tasks=20, n_classes=10))
+    held = [
+        ev.MemoryUpdated(task=t, policy="ring", samples=250 * (t + 1), capacity=5000, bytes={}, added=250, evicted=0,
+                         per_class=(25 * (t + 1),) * 10, per_task=(250,) * (t + 1))
+        for t in range(20)
+    ]  # fmt: skip
+    for by in ("class", "task"):
+        chart = Composition()
+        chart.show(fold(RunState(), [start, *held]), by=by)
+        background = chart.palette.background
+        lengths = []
+        for row in chart.draw(64, 30)[:20]:
+            bar = row[1:-3]
+            lengths.append(sum(len(p) for p, ink in bar if ink.bgcolor and ink.bgcolor.triplet != background))
+        room = sum(len(p) for p, _ in bar)
+        for t, length in enumerate(lengths):
+            assert abs(length - room * (t + 1) / 20) <= 1, (by, t, lengths)
+
+
+def flat(n: int = 20, points: int = 40) -> Curves:
+    """Curves of `n` tasks that all lie between 79 and 91 %, one of which falls to 70 and is the most forgotten."""
+    x = np.arange(points, dtype=float)
+    y = np.full((points, n), np.nan)
+    for task in range(n):
+        begin = task * points // n
+        y[begin:, task] = 0.85 + 0.05 * np.sin(task + np.arange(points - begin) / 5)
+    y[points // 2 :, 3] = 0.70
+    return Curves(x, y, np.nanmean(y, axis=1), points - 1.0, np.linspace(0, points - 1, n + 1))
+
+
+def shown_labels(rows: list[list[tuple[str, object]]]) -> list[str]:
+    return [row[-1][0][2:6].strip() for row in rows[:-1] if len(row[-1][0]) == GUTTER and row[-1][0].strip()]
+
+
+@pytest.mark.parametrize("height", [6, 12, 22, 40])
+@pytest.mark.parametrize("fitted", [False, True])
+def test_the_most_forgotten_task_is_always_named_and_others_where_rows_are_free(height: int, fitted: bool) -> None:
+    accuracy = flat()
+    lost = forgetting_curves(accuracy)
+    worst = most_forgotten(lost)
+    assert worst is not None
+    assert worst[0] == 3
+    assert worst[1] == pytest.approx(np.nanmax(accuracy.y[:, 3]) - 0.7)
+    for curves in (accuracy, lost):
+        for focus in (None, 7):
+            chart = LineChart(title="accuracy", empty="")
+            chart.show(curves, worst=worst, focus_task=focus, fitted=fitted)
+            rows = chart.draw(90, height)
+            named = shown_labels(rows)
+            assert "T4" in named
+            assert "".join(rows[k][-1][0] for k in range(height - 1)).count("▾") == 1
+            assert next(row[-1][0] for row in rows if "▾" in row[-1][0]).split()[0] == "▾"
+            assert len(named) == min(21, height - 1), "no row stays free while a line has no label"
+            assert chart.border_subtitle == f"▾ most forgotten: T4, {100 * worst[1]:.1f} points"
+    # of 391 tasks 24 are drawn, the most forgotten among them
+    many = Curves(np.arange(3.0), np.full((3, 391), 0.5), np.full(3, 0.5), 2.0, np.linspace(0, 2, 392))
+    chart.show(many, worst=(100, 0.25))
+    assert "T101" in text(chart, 90, height)
+    assert "25 of 391 tasks drawn" in str(chart.border_subtitle)
+
+
+def test_nothing_forgotten_names_nobody() -> None:
+    x = np.arange(2.0)
+    rising = Curves(x, np.array([[0.5, np.nan], [0.6, 0.7]]), x, 1.0, x)
+    assert most_forgotten(forgetting_curves(rising)) is None
+    assert most_forgotten(Curves(x[:0], np.zeros((0, 2)), x[:0], 1.0, x)) is None
+    # a task that was forgotten and came back is not: what counts is now
+    back = Curves(np.arange(3.0), np.array([[0.9, 0.9], [0.2, 0.9], [0.9, 0.8]]), x, 2.0, x)
+    assert most_forgotten(forgetting_curves(back)) == (1, pytest.approx(0.1))
+
+
+def test_a_fitted_axis_uses_the_height_and_says_so() -> None:
+    curves = flat()
+    chart = LineChart(title="accuracy per task %", empty="")
+    rows_used = {}
+    for fitted in (False, True):
+        chart.show(curves, fitted=fitted)
+        drawn = chart.draw(90, 22)
+        lines = ["".join(part for part, _ in row[1:-1]) for row in drawn[:-1]]
+        rows_used[fitted] = sum(any("⠀" < c <= "⣿" or c.isdigit() for c in line) for line in lines)
+    assert rows_used[False] <= 8
+    assert rows_used[True] >= 19, "the lines have the whole height"
+    assert chart.border_title == "axis 70 to 90: accuracy per task %"
+    said = text(chart, 90, 22)
+    assert " 90┤" in said
+    assert " 70┤" in said
+    assert "100┤" not in said
+    assert "┊" in said.splitlines()[1][:4], "a fitted axis is broken"
+    chart.entitle("accuracy % - T3")
+    assert chart.border_title == "axis 70 to 90: accuracy % - T3"
+    chart.show(curves)
+    assert chart.border_title == "accuracy % - T3"
+    assert "100┤" in text(chart, 90, 22)
+    # nothing to fit to: nothing is claimed
+    chart.show(Curves(curves.x[:0], curves.y[:0], curves.mean[:0], 1.0, curves.bounds), fitted=True)
+    assert chart.border_title == "accuracy % - T3"
+
+
+@given(st.lists(st.floats(0, 1), min_size=1, max_size=8), st.integers(2, 50))
+def test_a_fitted_axis_holds_all_values_and_is_honest_at_its_ticks(values: list[float], h: int) -> None:
+    axis = fitted_axis(np.array([*values, math.nan]))
+    assert 0 <= axis.low < axis.high <= 100
+    assert axis.low - 1e-4 <= 100 * min(values)
+    assert 100 * max(values) <= axis.high + 1e-4
+    assert axis.high - axis.low >= 2
+    ticks = axis.rows(h)
+    assert ticks[0] == str(axis.high)
+    assert ticks[h - 1] == str(axis.low)
+    for row, said in ticks.items():
+        # a line at the value of a tick is drawn in the tick's row, or touches it
+        raster = draw_lines(
+            [(np.array([0.0, 1.0]), np.full(2, int(said) / 100))], 4, h, x_range=(0, 1),
+            y_range=(axis.low / 100, axis.high / 100),
+        )  # fmt: skip
+        assert abs(int(raster.ends[0]) - row) <= 1
+    assert fitted_axis(np.array([math.nan])) == Axis(0, 100, 20)
+    assert fitted_axis(np.array([0.6, 0.86])) == Axis(60, 90, 5)
+
+
+def test_a_task_that_begins_near_nothing_does_not_stretch_the_axis() -> None:
+    """Evaluated inside its own task, each begins near 0: the axis is fitted to what was learned, and says so."""
+    x = np.arange(1.0, 41.0)
+    y = np.full((40, 4), np.nan)
+    for task in range(4):
+        y[10 * task : 10 * task + 9, task] = np.linspace(0.05, 0.88, 9)
+        y[10 * task + 9 :, task] = 0.9 - 0.01 * task
+    curves = Curves(x, y, np.full(40, 0.88), 40.0, np.arange(0, 41, 10.0))
+    chart = LineChart(title="accuracy", empty="")
+    chart.show(curves, fitted=True)
+    assert chart.border_title == "axis 87 to 90: accuracy"
+    assert "what lies outside is cut off" in str(chart.border_subtitle)
+    chart.show(curves)
+    assert chart.border_subtitle == ""
+    # while the first task is learned there is nothing else: it is shown whole
+    chart.show(Curves(x[:5], y[:5], y[:5, 0], 40.0, curves.bounds), fitted=True)
+    assert chart.border_title == "axis 0 to 50: accuracy"
+    assert chart.border_subtitle == ""
+
+
+def test_tasks_are_drawn_over_the_mean() -> None:
+    x = np.linspace(0, 1, 5)
+    y = np.full((5, 2), 0.8)
+    chart = LineChart(title="a", empty="")
+    chart.show(Curves(x, y, np.full(5, 0.8), 1.0, np.array([0.0, 0.5, 1.0])))
+    colors = {ink.color.triplet for row in chart.draw(60, 12)[:-1] for part, ink in row[1:-1] if part.strip()}
+    assert DARK.of(1, 2) in colors
+    assert DARK.text not in colors
+
+
+def test_every_line_carries_its_number_where_colors_cannot_tell() -> None:
+    curves = flat()
+    chart = LineChart(title="a", empty="")
+    for fitted, width, height in ((False, 110, 30), (True, 80, 20), (True, 140, 40)):
+        chart.show(curves, fitted=fitted, worst=(3, 0.1))
+        rows = chart.draw(width, height)
+        inks = {style(DARK.of(i, 20), bold=i == 3): i for i in range(20)}
+        numbers: dict[int, str] = {}
+        for row in rows[:-1]:
+            for part, ink in row[1:-1]:
+                digits = "".join(c for c in part if c.isdigit())
+                if digits:
+                    assert ink in inks, part
+                    numbers[inks[ink]] = numbers.get(inks[ink], "") + digits
+        for task, said in numbers.items():
+            assert said.replace(str(task + 1), "") == "", (task, said)
+        assert len(numbers) >= (12 if not fitted else 17), sorted(numbers)
+    # few tasks in full color need none
+    five = accuracy_curves(FIVE)
+    chart.show(five)
+    assert not any(c.isdigit() for row in chart.draw(90, 20)[:-1] for part, _ in row[1:-1] for c in part)
+
+
+def test_numbers_stand_on_their_own_line() -> None:
+    x = np.linspace(0, 1, 3)
+    raster = draw_lines([(x, x * 0 + 0.2), (x, x * 0 + 0.8)], 60, 6, x_range=(0, 1), y_range=(0, 1))
+    out = with_numbers(raster.text, raster.owner, ["12", ""])
+    changed = np.argwhere(out != raster.text)
+    assert len(changed)
+    assert (raster.owner[tuple(changed.T)] == 0).all()
+    row = "".join(map(chr, out[int(changed[0][0])].tolist()))
+    assert row.count("12") >= 3
+    assert (with_numbers(raster.text, raster.owner * 0 - 1, ["12", ""]) == raster.text).all()

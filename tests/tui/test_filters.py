@@ -8,7 +8,7 @@ import pytest
 
 from cllab.errors import UsageError
 from cllab.runs import Run
-from cllab.tui.filters import parse
+from cllab.tui.filters import NUMBERS, TEXTS, columns, parse
 from cllab.tui.index import Entry
 
 ER = Entry(
@@ -62,9 +62,18 @@ def test_terms(text: str, er: bool, ewc: bool) -> None:
         ("methd:er", "did you mean 'method'"),
         ("mem>=many", "mem is a number"),
         ("method>3", "method is text"),
-        ("zzz:1", "known:"),
+        ("zzz:1", "no column 'zzz'"),
+        ("forgeting<3", "did you mean 'forgetting'"),
+        ("last_accuracy<0.5", "no column 'last_accuracy'"),
+        ("-m1:x", "no column 'm1'"),
     ],
 )
 def test_what_cannot_be_meant_is_named(text: str, said: str) -> None:
     with pytest.raises(UsageError, match=said):
         parse(text)
+
+
+def test_the_columns_are_told() -> None:
+    for key in (*TEXTS, *NUMBERS):
+        assert key in columns()
+        parse(f"{key}:1")

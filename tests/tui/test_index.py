@@ -142,6 +142,70 @@ def test_of_five_hundred_runs_none_is_read_again(store: RunStore) -> None:
     assert index.n_read == 500
 
 
+def test_looking_is_paced_by_what_it_costs_but_runs_that_train_are_seen_at_once(store: RunStore) -> None:
+    over = ended(store, config(seed=1))
+    run = store.create(config(seed=2))
+    lock = RunLock(run.lock_path)
+    sink = run.sink()
+    sink(ev.PhaseStarted(phase="loading"))
+    index = RunIndex(store)
+    index.glance()
+    assert {e.state for e in index.entries} == {"done", "training"}
+    index._due = float("inf")
+    ended(store, config(seed=3))
+    over.delete()
+    sink(ev.RunEnded(status="stopped"))
+    lock.release()
+    assert index.glance()
+    # what ended is known; what came and went in other folders is seen when a look at all of them is due
+    assert sorted(e.state for e in index.entries) == ["done", "stopped"]
+    assert index.refresh()
+    assert sorted((e.state, e.seed) for e in index.entries) == [("done", 3), ("stopped", 2)]
+    sink.close()
+
+
+def test_who_did_not_look_first_still_learns_of_it(store: RunStore) -> None:
+    index = RunIndex(store)
+    ended(store, config(seed=1))
+    drawn = index.version
+    assert index.refresh()
+    assert not index.refresh()
+    assert index.version != drawn
+
+
+@pytest.mark.parametrize(
+    ("log", "command", "wish"),
+    [
+        ((), "stop", "stopping"),
+        ((), "pause", "pausing"),
+        ((ev.Paused(task=0, step=1),), "pause", ""),
+        ((ev.Paused(task=0, step=1),), "resume", "resuming"),
+        ((ev.Paused(task=0, step=1),), "stop", "stopping"),
+        ((), "trace 3", ""),
+    ],
+)
+def test_what_a_run_was_asked_for_is_known_until_it_does_it(
+    store: RunStore, log: tuple[ev.Event, ...], command: str, wish: str
+) -> None:
+    run = store.create(config())
+    run.control_path.write_text("1 stop\n")  # what a former process was asked for is nobody's wish now
+    lock = RunLock(run.lock_path)
+    sink = run.sink()
+    for event in (ev.PhaseStarted(phase="stream"), *log):
+        sink(event)
+    index = RunIndex(store)
+    index.refresh()
+    assert index.entries[0].wish == ""
+    run.command(command)
+    assert index.glance() == bool(wish)
+    assert index.entries[0].wish == wish
+    assert index.entries[0].word == (wish or index.entries[0].state)
+    lock.release()
+    index.refresh()
+    assert index.entries[0].wish == ""
+    sink.close()
+
+
 # -- estimates
 
 

@@ -70,6 +70,25 @@ def test_pictures_policy_bytes_and_scrubbing(finished: Run, size: tuple[int, int
     tell(app, act, size)
 
 
+def test_bars_keep_their_scale_from_task_to_task(finished: Run) -> None:
+    app = make_app(finished)
+
+    async def act(pilot: Pilot[Any]) -> None:
+        screen = await open_memory(pilot, app)
+        strip = screen.query_one("#amounts", HeatStrip)
+        now = screen.lab.feed.state.memory  # type: ignore[union-attr]
+        for group in ("class", "task"):
+            most = max(n for record in now for n in (record.per_class if group == "class" else record.per_task))
+            tops = set()
+            for _ in range(5):
+                tops.add(strip.top)
+                await press(pilot, "left")
+            assert tops == {float(most)}
+            await press(pilot, *["right"] * 5, "g")
+
+    tell(app, act)
+
+
 def test_what_entered_and_what_left(finished: Run) -> None:
     app = make_app(finished)
     before, now = (load(finished.memory_folder / f"after_task_0{n}.npz") for n in (2, 3))

@@ -162,7 +162,7 @@ def test_no_work_runs_in_a_thread_unheard() -> None:
     for path in sorted(ROOT.rglob("*.py")):
         text = path.read_text(encoding="utf-8")
         name = path.relative_to(ROOT).as_posix()
-        if re.search(r"@work\b|import .*\bwork\b|run_worker|exit_on_error|Thread\(|Executor|create_task", text):
+        if re.search(r"@work\b|textual import .*\bwork\b|run_worker|exit_on_error|Thread\(|Executor|create_task", text):
             assert name in heard, f"{name} starts work whose failure nobody hears of"
 
 

@@ -12,17 +12,20 @@ import pytest
 from textual.strip import Strip
 from textual.widgets import Input
 
+from cllab import events as ev
 from cllab.runs import Run, RunLock, RunStore
 from cllab.tui.app import CllabApp
+from cllab.tui.index import Entry
 from cllab.tui.screens.export import ExportScreen
 from cllab.tui.screens.quit import ConfirmScreen
 from cllab.tui.screens.runs import RunsScreen
 from cllab.tui.screens.setup import SetupScreen
 from cllab.tui.settings import Settings
-from cllab.tui.widgets.run_table import RunTable
+from cllab.tui.widgets.run_table import BY_KEY, COLUMNS, RunTable, ordered
+from cllab.tui.widgets.start_list import StartList
 from tests.tui.recorded import make_run
 from tests.tui.stories import SIZES, press, shown, tell, until
-from tests.tui.test_index import TORN, config, ended
+from tests.tui.test_index import TORN, config, ended, result_of
 
 FAKE = f"{sys.executable} {Path(__file__).with_name('fake_worker.py')}"
 
@@ -109,6 +112,108 @@ def test_the_filter(some: RunStore) -> None:
     tell(app, story)
 
 
+def test_a_filter_that_is_wrong_stays_so_and_says_what_there_is(some: RunStore) -> None:
+    app = app_of(some.folder)
+
+    async def story(pilot: Any) -> None:
+        table = await go_to_runs(pilot, 3)
+        await press(pilot, "slash")
+        # what may be asked for is there before anything is typed
+        assert "numbers: mem, acc, last, forget" in shown(app)
+        field = app.screen.query_one("#filter", Input)
+        field.value = "method:er"
+        await until(pilot, lambda: len(names(table)) == 1)
+        for text, said in (
+            ("methd:x", "did you mean 'method'"),
+            ("last_acc>3", "no column 'last_acc'"),
+            ("métode:er", "no column 'métode'"),
+            ("acc>much", "acc is a number"),
+        ):
+            field.value = text
+            await until(pilot, lambda said=said: said in shown(app), said)  # type: ignore[misc]
+            assert "! not applied" in shown(app)
+            assert "text: state, name" in shown(app)
+            # ticks and other news do not take it away
+            app.screen.show_entries()  # type: ignore[attr-defined]
+            await press(pilot, "enter")
+            await pilot.pause(1.3)
+            assert said in shown(app)
+            await press(pilot, "slash")
+        field.value = ""
+        await until(pilot, lambda: "3 runs" in shown(app))
+        assert "no column" not in shown(app)
+
+    tell(app, story, (120, 36))
+
+
+def test_a_click_on_a_title_sorts_by_it(some: RunStore) -> None:
+    app = app_of(some.folder)
+
+    async def story(pilot: Any) -> None:
+        table = await go_to_runs(pilot, 3)
+
+        async def click(title: str) -> None:
+            line = next(row for row in shown(app).splitlines() if " name" in row and "avg %" in row)
+            await pilot.click(RunTable, offset=(line.index(title), 1))
+            await pilot.pause()
+
+        await click("avg %")
+        assert names(table) == ["er", "finetune", "ewc"]
+        assert "▾avg %" in shown(app)
+        await click("avg %")
+        assert names(table) == ["ewc", "finetune", "er"]
+        assert "▴avg %" in shown(app)
+        await click("method")
+        assert names(table) == ["er", "ewc", "finetune"]
+        await click("size")
+        assert names(table) == ["ewc", "er", "finetune"]
+        assert "by size, ascending" in shown(app)
+        await press(pilot, "s")
+        assert "newest first" in shown(app)
+
+    tell(app, story)
+
+
+@pytest.mark.parametrize("key", list(BY_KEY))
+def test_every_column_sorts_both_ways_with_blanks_last(key: str) -> None:
+    full = Entry(
+        Run(Path("a")), "done", "", "a", "a", "a", "a", "a", "a", 1, 1, 1,
+        average=0.1, last=0.1, forgetting=0.1, started=1.0, updated=2.0,
+    )  # fmt: skip
+    other = Entry(
+        Run(Path("b")), "failed", "", "b", "b", "b", "b", "b", "b", 2, 2, 2,
+        average=0.2, last=0.2, forgetting=0.2, started=2.0, updated=1.0,
+    )  # fmt: skip
+    blank = Entry(Run(Path("c")), "odd", "", "c", "c", "c", "c", "c", "c", None, None, None)
+    up = ordered([blank, other, full], key, most_first=False)
+    down = ordered([blank, other, full], key, most_first=True)
+    assert [e for e in up if e is not blank] == [e for e in reversed(down) if e is not blank]
+    if BY_KEY[key].order(blank) is None:
+        assert up[-1] is blank
+        assert down[-1] is blank
+
+
+def test_progress_stands_with_the_state_and_never_among_results(tmp_path: Path) -> None:
+    run = make_run(tmp_path / "runs" / "20261120-101112-er-cifar10-s1", until_task=2, finished=False, pictures=0)
+    with run.config_path.open("a") as file:
+        file.write("[scenario]\ntasks = 5\n")
+    lock = RunLock(run.lock_path)
+    app = app_of(tmp_path / "runs")
+
+    async def story(pilot: Any) -> None:
+        table = await go_to_runs(pilot, 1)
+        entry = table.entries[0]
+        assert entry.fraction is not None
+        assert 0 < entry.fraction < 1
+        assert f"▸ training {100 * entry.fraction:.0f}%" in shown(app)
+        for column in COLUMNS:
+            if column.key != "state":
+                assert "%" not in column.text(entry), column.key
+
+    tell(app, story, (160, 45))
+    lock.release()
+
+
 def test_open_replay_and_again(tmp_path: Path) -> None:
     run = make_run(tmp_path / "runs" / "20261120-101112-er-cifar10-s1", pictures=0)
     app = app_of(tmp_path / "runs")
@@ -158,7 +263,17 @@ def test_a_run_that_trains_cannot_be_deleted_but_stopped(tmp_path: Path) -> None
         await press(pilot, "d")
         assert isinstance(app.screen, RunsScreen)
         await press(pilot, "x")
+        assert isinstance(app.screen, ConfirmScreen)
+        assert "memory are kept" in " ".join(shown(app).replace("│", "").split())
+        assert "r resumes it" in shown(app)
+        await press(pilot, "escape")
+        assert not run.control_path.exists()
+        await press(pilot, "x", "y")
         assert run.control_path.read_text().split()[-1] == "stop"
+        # from then on it says so, here and in the box below, until it has stopped
+        await until(pilot, lambda: shown(app).count("■ stopping") == 2, "the wish to be shown")
+        assert "training" not in shown(app)
+        assert not app.screen.check_action("stop", ())
         lock.release()
         await until(pilot, lambda: "✗ lost" in shown(app), "the loss to be noticed")
         assert app.screen.check_action("resume", ())
@@ -292,3 +407,62 @@ def test_a_key_draws_what_is_in_sight_of_five_hundred(store: RunStore, monkeypat
             assert 0 < drawn <= 2 * table.size.height, key
 
     tell(app, story)
+
+
+def test_nothing_is_painted_while_nothing_happens(some: RunStore, monkeypatch: pytest.MonkeyPatch) -> None:
+    app = app_of(some.folder)
+    painted: list[int] = []
+    draw = RunTable.render_line
+    monkeypatch.setattr(RunTable, "render_line", lambda table, y: (painted.append(y), draw(table, y))[1])
+
+    async def story(pilot: Any) -> None:
+        table = await go_to_runs(pilot, 3)
+        await pilot.pause(0.5)
+        painted.clear()
+        await pilot.pause(2.5)
+        assert painted == []
+        # but ages are: they are told in minutes
+        table.grow_older(every=0.0)
+        await until(pilot, lambda: painted, "the ages to be drawn again")
+
+    tell(app, story)
+
+
+def test_recent_runs_on_set_up_follow_one_that_ends_while_another_screen_is_looked_at(store: RunStore) -> None:
+    """The index is shared: what the Runs screen saw first, Set up must draw all the same."""
+    chosen = config(name="elsewhere")
+    run = store.create(chosen)
+    lock = RunLock(run.lock_path)
+    sink = run.sink()
+    sink(ev.PhaseStarted(phase="loading"))
+    app = app_of(store.folder)
+
+    def recent() -> list[str]:
+        return [line for line in shown(app).splitlines() if "elsewhere" in line]
+
+    async def story(pilot: Any) -> None:
+        table = await go_to_runs(pilot, 1)
+        await press(pilot, "1")
+        await until(pilot, lambda: any("▸ elsewhere" in line and "training" in line for line in recent()))
+        await press(pilot, "4")
+        sink(ev.RunEnded(status="done"))
+        result = {**result_of(chosen), "metrics": {"average_accuracy": 0.9, "last_accuracy": 0.712}}
+        run.result_path.write_text(json.dumps(result))
+        lock.release()
+        await until(pilot, lambda: table.entries[0].state == "done", "Runs to see it")
+        await press(pilot, "1")
+        await until(
+            pilot, lambda: any("✓ elsewhere" in line and "71.2" in line for line in recent()), "Set up to see it"
+        )
+        # the number is named, and it is the one that presets make claims about
+        heading = next(line for line in shown(app).splitlines() if "recent runs" in line)
+        assert "last %" in heading
+        assert heading.index("last %") + 6 == recent()[0].index("71.2") + 4
+        # the box beside the list follows, too
+        start = app.screen.query_one(StartList)
+        start.highlighted = start._ids.index(f"run:{run.id}")
+        await until(pilot, lambda: "average 90.0 %" in shown(app))
+        assert "last 71.2 %" in shown(app)
+
+    tell(app, story)
+    sink.close()

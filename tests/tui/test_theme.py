@@ -9,7 +9,19 @@ import pytest
 from rich.color import Color, ColorSystem
 
 from cllab.tui.glyphs import ASCII, UNICODE
-from cllab.tui.theme import CONTRAST, DARK, LIGHT, RGB, THEMES, Palette, ink_on, luminance, palette_for, scale
+from cllab.tui.theme import (
+    CONTRAST,
+    DARK,
+    LIGHT,
+    RGB,
+    THEMES,
+    Palette,
+    are_told_apart,
+    ink_on,
+    luminance,
+    palette_for,
+    scale,
+)
 
 PALETTES = {"dark": DARK, "light": LIGHT, "contrast": CONTRAST}
 
@@ -68,6 +80,29 @@ def test_series_differ_in_256_colors(name: str) -> None:
     palette = PALETTES[name]
     reduced = [Color.from_rgb(*c).downgrade(ColorSystem.EIGHT_BIT).number for c in palette.series]
     assert len(set(reduced)) == len(reduced)
+
+
+SYSTEMS = {"16": ColorSystem.STANDARD, "256": ColorSystem.EIGHT_BIT, "truecolor": ColorSystem.TRUECOLOR}
+
+
+@pytest.mark.parametrize("count", [2, 5, 8, 10, 20, 24])
+@pytest.mark.parametrize("system", SYSTEMS)
+@pytest.mark.parametrize("name", PALETTES)
+def test_no_two_neighboring_tasks_are_alike(name: str, system: str, count: int) -> None:
+    """Twenty tasks in any terminal: neighbors differ everywhere, and where there are colors enough, all of them."""
+    palette = PALETTES[name]
+    inks = [palette.of(i, count) for i in range(count)]
+    shown = [Color.from_rgb(*c).downgrade(SYSTEMS[system]) for c in inks]
+    assert all(a != b for a, b in itertools.pairwise(shown))
+    assert are_told_apart(inks, SYSTEMS[system]) == (len(set(shown)) == count)
+    if system != "16":
+        assert len(set(shown)) == count
+    near = [min(distance(a, b, kind) for kind in BLINDNESS) for a, b in itertools.pairwise(inks)]
+    assert min(near) >= 11, near
+    assert min(distance(a, b, "none") for a, b in itertools.combinations(inks, 2)) >= 17
+    assert all(contrast(c, palette.background) >= 3 for c in inks)
+    assert not are_told_apart(inks, None)
+    assert are_told_apart(inks[:1], None)
 
 
 @pytest.mark.parametrize("name", PALETTES)

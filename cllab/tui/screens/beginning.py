@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import time
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
@@ -12,12 +14,14 @@ from cllab.config import RunConfig
 from cllab.errors import CllabError, UsageError
 from cllab.queue import start_queue
 from cllab.tui.controls import Row
+from cllab.tui.doubts import doubts, twins
 from cllab.tui.draft import Draft
-from cllab.tui.estimates import Estimate
+from cllab.tui.estimates import Estimate, estimate
 from cllab.tui.index import RunIndex, index_of
 from cllab.tui.screens.data_offer import DataOffer
 from cllab.tui.screens.pick import Pick, PickScreen
-from cllab.tui.starts import FIRST, QUICK, Start, first_draft, read_start, shipped_paths, starts
+from cllab.tui.screens.starting import StartScreen
+from cllab.tui.starts import FIRST, QUICK, Start, first_draft, read_start, recall, shipped_paths, starts
 from cllab.tui.widgets.explanation import Explanation
 from cllab.tui.widgets.run_form import RunForm
 from cllab.tui.widgets.start_list import StartList
@@ -42,6 +46,9 @@ class Beginning(DataOffer):
         self._quick: Start | None = None
         self._few: list[Start] = []
         self._n_presets = 0
+        self._version = -1
+        self._listed = 0.0
+        self._recalled: tuple[Mapping[str, Any], Draft | None] | None = None
 
     @property
     def lab(self) -> CllabApp:
@@ -57,8 +64,16 @@ class Beginning(DataOffer):
     def draft(self) -> Draft:
         """The run that is being set up."""
         if self._draft is None:
-            self._draft = first_draft(self.lab.settings.last, self._quick, self.lab.catalog)
+            self._draft = self.last or first_draft(self._quick, self.lab.catalog)
         return self._draft
+
+    @property
+    def last(self) -> Draft | None:
+        """The setup that is remembered, None when there is none or it makes no sense any more."""
+        remembered = self.lab.settings.last
+        if self._recalled is None or self._recalled[0] is not remembered:
+            self._recalled = (remembered, recall(remembered, self.lab.catalog))
+        return self._recalled[1]
 
     def show_draft(self, draft: Draft, *, fresh: bool = False) -> None:
         """Show `draft` everywhere; `fresh` drops what is typed and was no value."""
@@ -93,7 +108,9 @@ class Beginning(DataOffer):
     # -- the list of presets and runs
 
     def _list(self) -> None:
-        self.query_one(StartList).show(self._quick, self._few, self._n_presets, self.index.entries)
+        self._listed = time.monotonic()
+        last = self.last.name if self.last is not None else ""
+        self.query_one(StartList).show(self._quick, last, self._few, self._n_presets, self.index.entries)
 
     def _find_presets(self) -> None:
         """Those that stand in the list; the others are read when they are asked for."""
@@ -112,7 +129,7 @@ class Beginning(DataOffer):
 
     def _look(self, start_list: StartList, what: str = "") -> None:
         """Say what Enter would do."""
-        from cllab.tui.summaries import entry_text, lessons_text, start_text
+        from cllab.tui.summaries import entry_text, last_text, lessons_text, start_text
 
         if not what and start_list.highlighted is not None:
             what = start_list.get_option_at_index(start_list.highlighted).id or ""
@@ -123,12 +140,24 @@ class Beginning(DataOffer):
             text = entry_text(entry, self.lab) if entry is not None else None
         elif kind in ("quick", "preset"):
             start = self._start(name)
-            text = start_text(start, self.lab, quick=kind == "quick") if start is not None else None
+            if start is not None:
+                text = start_text(start, self.lab, quick=kind == "quick", instead=self._instead_of(start))
+        elif kind == "last" and self.last is not None:
+            text = last_text(self.last, self.lab)
         elif kind == "lessons":
             text = lessons_text(self.lab)
         self.row = None
         if text is not None:
             self.query_one(Explanation).show(text)
+
+    def _instead_of(self, start: Start) -> str:
+        """What else than `start` the form holds, which would go; empty when it holds nothing else."""
+        try:
+            other = start.draft(self.lab.catalog)
+        except UsageError:
+            return ""
+        same = other.config == self.draft.config and other.seeds == self.draft.seeds
+        return "" if same else f"{self.draft.name} in the form"
 
     def _start(self, name: str) -> Start | None:
         if self._quick is not None and name == self._quick.name:
@@ -146,10 +175,15 @@ class Beginning(DataOffer):
             entry = self.index.get(name)
             if entry is not None:
                 self.lab.open_run(entry.run)
+        elif kind == "last":
+            if self.last is not None:
+                self.show_draft(self.last, fresh=True)
+            self.action_focus_form()
         else:
-            self._begin(name, at_once=kind == "quick")
+            self.begin(name, at_once=kind == "quick")
 
-    def _begin(self, name: str, *, at_once: bool = False) -> None:
+    def begin(self, name: str, *, at_once: bool = False) -> None:
+        """Put a preset into the form, and start it when `at_once`."""
         start = self._start(name)
         if start is None:
             self.notify(f"no preset '{name}'", severity="error", markup=False)
@@ -174,19 +208,39 @@ class Beginning(DataOffer):
         def chosen(name: str | None) -> None:
             if name is not None:
                 # the dialog first gives the focus back to where it was
-                self.call_after_refresh(self._begin, name)
+                self.call_after_refresh(self.begin, name)
 
         base = self.draft.base
         self.app.push_screen(PickScreen("Presets", options, base.name if base else None), chosen)
 
     @on(Button.Pressed, "#run")
     def action_run(self) -> None:
-        """Start it, or say what is in the way."""
+        """Start it; ask first where it was trained already or may take long; or say what is in the way."""
         if self.problem:
             self._show_problem()
             return
+        draft = self.draft
         try:
-            configs = self.draft.configs()
+            configs = draft.configs()
+        except CllabError as error:
+            self.notify(str(error), severity="error", markup=False, timeout=10)
+            return
+        entries, catalog = self.index.entries, self.lab.catalog
+        doubt = doubts(draft, twins(configs, entries, catalog), estimate(configs[0], entries, catalog))
+        if doubt is None:
+            self._start_now(draft, configs)
+            return
+
+        def chosen(choice: str | None) -> None:
+            if choice == "start":
+                self._start_now(draft, configs)
+            elif choice == "open" and doubt.twin is not None:
+                self.lab.open_run(doubt.twin.run)
+
+        self.app.push_screen(StartScreen(doubt), chosen)
+
+    def _start_now(self, draft: Draft, configs: list[RunConfig]) -> None:
+        try:
             if len(configs) == 1:
                 self.lab.start_run(configs[0])
             else:
@@ -194,7 +248,7 @@ class Beginning(DataOffer):
         except (CllabError, OSError) as error:
             self.notify(str(error), severity="error", markup=False, timeout=10)
             return
-        self.lab.settings.last = self.draft.remembered()
+        self.lab.settings.last = draft.remembered()
         self.lab.settings.save()
 
     def _start_several(self, configs: list[RunConfig]) -> None:

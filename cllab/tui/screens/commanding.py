@@ -13,6 +13,11 @@ from cllab.tui.screens.replay import Replayable
 
 PATIENCE = 10.0
 """Seconds after which a worker that was asked to stop and has not may be killed."""
+KEPT = (
+    "It ends after the batch at hand and writes a checkpoint. "
+    "What it has learned, its records and its memory are kept; r resumes it from there."
+)
+"""What stopping a run means."""
 
 
 class Commanding(Replayable):
@@ -94,8 +99,8 @@ class Commanding(Replayable):
         self.app.push_screen(
             ConfirmScreen(
                 "Stop this run?",
-                "It ends after the batch at hand and writes a checkpoint; it can be resumed later.",
-                "stop",
+                KEPT,
+                "stop it",
             ),
             stop,
         )

@@ -15,6 +15,7 @@ from textual.widgets.option_list import Option
 
 from cllab.spec import ComponentSpec
 from cllab.tui.pages import HEADINGS, Page, page_text, pages, paper_link, search
+from cllab.tui.widgets.field import Field
 from cllab.tui.widgets.key_bar import KeyBar
 from cllab.tui.widgets.mode_bar import ModeBar
 
@@ -74,7 +75,7 @@ class ExplainScreen(Screen[None]):
         yield ModeBar("explain")
         with Horizontal():
             with Vertical(id="list"):
-                yield Input(placeholder="/ search", compact=True, id="search")
+                yield Field(placeholder="/ search", compact=True, id="search")
                 yield OptionList(markup=False)
             with PageScroll():
                 yield Static("", id="page")

@@ -13,9 +13,11 @@ from textual.widgets import Input, Static
 
 from cllab import export
 from cllab.errors import CllabError
+from cllab.files import expand
 from cllab.runs import Run
 from cllab.tui.screens.dialog import Dialog
 from cllab.tui.troubles import background
+from cllab.tui.widgets.field import Field
 from cllab.tui.widgets.marks import Marks
 
 
@@ -46,7 +48,7 @@ class ExportScreen(Dialog[list[Path]]):
             yield Static(self.run.id, markup=False)
             yield Marks(((name, f"{name:<12}{form.help}") for name, form in export.FORMATS.items()), ["csv"])
             yield Static("Folder", classes="hint", markup=False)
-            yield Input(str(self.run.folder), compact=True, select_on_focus=False)
+            yield Field(str(self.run.folder), compact=True, select_on_focus=False)
             yield Static("space marks, enter writes, esc goes back", id="said", markup=False)
 
     def on_mount(self) -> None:
@@ -72,7 +74,7 @@ class ExportScreen(Dialog[list[Path]]):
         failed: list[str] = []
         for form in forms:
             try:
-                written += export.write(self.run, form, Path(folder).expanduser())
+                written += export.write(self.run, form, expand(folder))
             except CllabError as error:
                 failed.append(str(error))
             except OSError as error:

@@ -66,6 +66,7 @@ class LiveScreen(Commanding):
         Binding("shift+tab", "pane(-1)", "Pane before", id="live.previous_pane", show=False),
         Binding("T", "tracing", "Trace/speed pane", id="live.tracing", show=False),
         Binding("g", "group", "By class/task", id="live.group", show=False),
+        Binding("y", "fit", "Fit axis", id="live.fit"),
         Binding("m", "marker", "Marker", id="live.marker", show=False),
     ]
 
@@ -75,6 +76,7 @@ class LiveScreen(Commanding):
         self.zoomed = False
         self.focus_task: int | None = None
         self.by = "class"
+        self.fitted = False
         self._feed: Feed | None = None
         self._told = ""
         self._keys: tuple[str, bool, int] = ("", False, 0)
@@ -156,7 +158,7 @@ class LiveScreen(Commanding):
 
     def _fill(self, pane: Widget, state: RunState) -> None:
         if self.lab.feed is not None:
-            look = Look(self.focus_task, self.lab.settings.marker, self.by)
+            look = Look(self.focus_task, self.lab.settings.marker, self.by, fitted=self.fitted)
             fill(pane, self.lab.feed.run, state, look)
 
     # -- layout
@@ -241,12 +243,12 @@ class LiveScreen(Commanding):
     def _look_at(self, task: int | None) -> None:
         self.focus_task = task
         if task is None:
-            self.query_one(LineChart).border_title = "accuracy per task %"
+            self.query_one(LineChart).entitle("accuracy per task %")
         else:
             classes = ", ".join(task_classes(self._state, task)[:4])
             name = task_names(self._state)[task] if task < n_tasks(self._state) else ""
             about = classes or (name if name != f"T{task + 1}" else "")
-            self.query_one(LineChart).border_title = f"accuracy % - T{task + 1}" + (f": {about}" if about else "")
+            self.query_one(LineChart).entitle(f"accuracy % - T{task + 1}" + (f": {about}" if about else ""))
         for pane in self._visible():
             self._fill(pane, self._state)
 
@@ -268,6 +270,12 @@ class LiveScreen(Commanding):
             self.notify(
                 f"more than {MOST_GROUPS} classes are shown by task; the classes pane has each of them", timeout=4
             )
+        for pane in self._visible():
+            self._fill(pane, self._state)
+
+    def action_fit(self) -> None:
+        """Fit the axes of accuracy and forgetting to the data, or show 0 to 100 again; the titles say which."""
+        self.fitted = not self.fitted
         for pane in self._visible():
             self._fill(pane, self._state)
 

@@ -17,7 +17,7 @@ from cllab.state import RunState
 from cllab.tui.screens.replay import Replayable
 from cllab.tui.snapshots import Snapshot, changes, load
 from cllab.tui.theme import RGB
-from cllab.tui.view import class_names, counts, memory_records, n_tasks, size, task_of_class
+from cllab.tui.view import class_names, counts, memory_records, most, n_tasks, size, task_of_class
 from cllab.tui.widgets.composition import class_inks
 from cllab.tui.widgets.heat_strip import HeatStrip
 from cllab.tui.widgets.key_bar import KeyBar
@@ -148,15 +148,18 @@ class MemoryScreen(Replayable):
         if record is None:
             strip.show((), ())
             return
+        # one scale for all moments, so that going from task to task shows what grew and what shrank
+        records = memory_records(self._state)
         if self.by == "task":
             n = max(n_tasks(self._state), len(record.per_task))
             strip.border_title = "per task of origin"
-            strip.show([f"T{i + 1}" for i in range(n)], [float(v) for v in counts(record.per_task, n)], owners=range(n))
+            values = [float(v) for v in counts(record.per_task, n)]
+            strip.show([f"T{i + 1}" for i in range(n)], values, owners=range(n), top=most(r.per_task for r in records))
         else:
             names = class_names(self._state)
             strip.border_title = "per class"
             values = [float(v) for v in counts(record.per_class, len(names))]
-            strip.show(names, values, owners=task_of_class(self._state))
+            strip.show(names, values, owners=task_of_class(self._state), top=most(r.per_class for r in records))
 
     def _draw_spread(self, record: ev.MemoryUpdated | None) -> None:
         rows: list[tuple[str, list[float]]] = []

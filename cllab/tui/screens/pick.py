@@ -18,6 +18,7 @@ from textual.widgets.option_list import Option
 from cllab.tui.screens.dialog import Dialog
 from cllab.tui.search import ranked
 from cllab.tui.widgets.choices import Choices
+from cllab.tui.widgets.field import Field
 from cllab.tui.widgets.marks import Marks
 
 SEARCH_FROM = 9
@@ -77,7 +78,7 @@ class PickScreen(Dialog[Any]):
         with Vertical(classes="dialog") as box:
             box.border_title = self.heading
             if len(self.picks) >= SEARCH_FROM:
-                yield Input(placeholder="type to search", compact=True)
+                yield Field(placeholder="type to search", compact=True)
             yield Choices(markup=False)
             yield Static("", id="about", markup=False)
 

@@ -2,35 +2,39 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import TYPE_CHECKING, Any, ClassVar, cast
+from typing import TYPE_CHECKING, ClassVar, cast
 
+from rich.text import Text
 from textual import on
 from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
 from textual.containers import Horizontal, Vertical
-from textual.events import ScreenResume
+from textual.events import DescendantBlur, DescendantFocus, ScreenResume
 from textual.screen import Screen
 from textual.widgets import Input, Static
 
 from cllab.errors import CllabError, UsageError
 from cllab.tui import filters
 from cllab.tui.index import Entry, RunIndex, index_of
+from cllab.tui.screens.commanding import KEPT
 from cllab.tui.summaries import entry_text
+from cllab.tui.theme import style
 from cllab.tui.troubles import background
+from cllab.tui.widgets.field import Field
 from cllab.tui.widgets.key_bar import KeyBar
 from cllab.tui.widgets.mode_bar import ModeBar
-from cllab.tui.widgets.run_table import RunTable
+from cllab.tui.widgets.run_table import BY_KEY, RunTable, ordered
 
 if TYPE_CHECKING:
     from cllab.tui.app import CllabApp
 
-SORTS: tuple[tuple[str, Callable[[Entry], Any]], ...] = (
-    ("newest first", lambda e: (-e.started, e.run.id)),
-    ("best average first", lambda e: (e.average is None, -(e.average or 0.0))),
-    ("least forgotten first", lambda e: (e.forgetting is None, e.forgetting or 0.0)),
-    ("by name and seed", lambda e: (e.name, e.seed if e.seed is not None else -1)),
-)
+SORTS: dict[tuple[str, bool], str] = {
+    ("started", True): "newest first",
+    ("average", True): "best average first",
+    ("forgetting", False): "least forgotten first",
+    ("name", False): "by name and seed",
+}
+"""What `s` goes through: a column and whether its largest stands on top; the titles of the table offer the rest."""
 
 
 class RunsScreen(Screen[None]):
@@ -38,7 +42,8 @@ class RunsScreen(Screen[None]):
 
     HELP = (
         "Runs are folders; a run that trains goes on whether it is looked at or not. The filter takes words, "
-        f"key:text and key<number: {filters.EXAMPLE}. A minus turns a term around."
+        f"key:text and key<number: {filters.EXAMPLE}. A minus turns a term around. A click on a title sorts by it, "
+        "another one the other way."
     )
     CSS = """
     RunsScreen #table { height: 1fr; }
@@ -67,7 +72,9 @@ class RunsScreen(Screen[None]):
     def __init__(self) -> None:
         super().__init__()
         self.test: filters.Test = lambda _entry: True
-        self.sort = 0
+        self.problem = ""
+        self.sort: tuple[str, bool] = next(iter(SORTS))
+        self._version = -1
 
     @property
     def lab(self) -> CllabApp:
@@ -88,7 +95,7 @@ class RunsScreen(Screen[None]):
         yield ModeBar("runs")
         with Horizontal(id="bar"):
             yield Static("filter /", classes="hint", markup=False)
-            yield Input(placeholder=filters.EXAMPLE, compact=True, id="filter")
+            yield Field(placeholder=filters.EXAMPLE, compact=True, id="filter")
             yield Static("", id="count", markup=False)
         with Vertical():
             yield RunTable(id="table")
@@ -109,33 +116,55 @@ class RunsScreen(Screen[None]):
 
     def _tick(self) -> None:
         if self.is_current:
-            self._look()
+            if self.index.is_due or self.index.version != self._version:
+                self._glance()
+            self.query_one(RunTable).grow_older()
 
     @background("index", "looking at the runs")
     def _look(self) -> None:
         self.index.refresh()
         self.app.call_from_thread(self.show_entries)
 
+    @background("index", "looking at the runs")
+    def _glance(self) -> None:
+        self.index.glance()
+        # another screen may have been the first to see what is new
+        if self.index.version != self._version:
+            self.app.call_from_thread(self.show_entries)
+
     def show_entries(self) -> None:
         """List what passes the filter."""
         if not self.is_running:
             return
-        _, order = SORTS[self.sort]
+        self._version = self.index.version
         everything = self.index.entries
-        shown = sorted((e for e in everything if self.test(e)), key=order)
+        key, most_first = self.sort
+        # of those that are equal the first seed stands first
+        shown = ordered((e for e in reversed(everything) if self.test(e)), key, most_first=most_first)
         table = self.query_one(RunTable)
-        table.show(shown)
-        table.border_title = f"runs{self.lab.glyphs.sep}{SORTS[self.sort][0]}"
+        table.show(shown, self.sort)
+        table.border_title = f"runs{self.lab.glyphs.sep}{self._sorted_by()}"
         n, of = len(shown), len(everything)
         plural = "run" if of == 1 else "runs"
-        self.query_one("#count", Static).update(f"{n} {plural}" if n == of else f"{n} of {of} {plural}")
+        count = "! not applied" if self.problem else f"{n} {plural}" if n == of else f"{n} of {of} {plural}"
+        self.query_one("#count", Static).update(count)
         self._details()
 
+    def _sorted_by(self) -> str:
+        key, most_first = self.sort
+        return SORTS.get(self.sort) or f"by {BY_KEY[key].title}, {'descending' if most_first else 'ascending'}"
+
     @on(RunTable.Highlighted)
+    @on(DescendantFocus)
+    @on(DescendantBlur)
     def _details(self) -> None:
         entry = self.entry
         box = self.query_one("#details", Static)
-        if entry is not None:
+        typing = self.focused is self.query_one("#filter")
+        box.border_title = "filter" if typing or self.problem else "this run"
+        if typing or self.problem:
+            box.update(self._filter_text())
+        elif entry is not None:
             box.update(entry_text(entry, self.lab))
         elif self.index.entries:
             box.update("no run passes the filter; esc shows all")
@@ -143,15 +172,29 @@ class RunsScreen(Screen[None]):
             box.update(f"no runs in {self.lab.store.folder} yet; 1 sets one up".replace("[", r"\["))
         self.refresh_bindings()
 
+    def _filter_text(self) -> Text:
+        """What is wrong with the filter, and what may stand in it."""
+        colors = self.lab.palette
+        text = Text()
+        if self.problem:
+            text.append(f"! {self.problem}\n", style(colors.lost, bold=True))
+        elif not self.query_one(RunTable).entries and self.index.entries:
+            text.append("no run passes the filter\n", style(colors.text, bold=True))
+        text.append(f"{filters.columns()}\n", style(colors.text))
+        text.append(
+            f"{filters.EXAMPLE}   words look everywhere, -term turns it around; enter: the list, esc: all runs",
+            style(colors.muted),
+        )
+        return text
+
     # -- the filter
 
     @on(Input.Changed, "#filter")
     def _filtered(self, event: Input.Changed) -> None:
         try:
-            self.test = filters.parse(event.value)
+            self.test, self.problem = filters.parse(event.value), ""
         except UsageError as error:
-            self.query_one("#count", Static).update(f"! {error}")
-            return
+            self.problem = str(error)
         self.show_entries()
 
     @on(Input.Submitted, "#filter")
@@ -169,7 +212,15 @@ class RunsScreen(Screen[None]):
 
     def action_sort(self) -> None:
         """The next order."""
-        self.sort = (self.sort + 1) % len(SORTS)
+        orders = list(SORTS)
+        here = orders.index(self.sort) if self.sort in orders else -1
+        self.sort = orders[(here + 1) % len(orders)]
+        self.show_entries()
+
+    @on(RunTable.SortAsked)
+    def _title_clicked(self, message: RunTable.SortAsked) -> None:
+        key, most_first = self.sort
+        self.sort = (message.key, not most_first if message.key == key else BY_KEY[message.key].most_first)
         self.show_entries()
 
     # -- acting on the run under the cursor
@@ -183,7 +234,7 @@ class RunsScreen(Screen[None]):
             if action == "resume":
                 return entry.state in ("stopped", "failed", "lost")
             if action == "stop":
-                return entry.state in ("training", "paused", "starting")
+                return entry.state in ("training", "paused", "starting") and entry.wish != "stopping"
             if action == "replay":
                 return entry.is_over
             if action == "delete":
@@ -214,15 +265,25 @@ class RunsScreen(Screen[None]):
             self.notify(str(error), severity="error", markup=False)
 
     def action_stop(self) -> None:
-        """End its training after this batch."""
+        """End its training after this batch; asks first."""
+        from cllab.tui.screens.quit import ConfirmScreen
+
         entry = self.entry
         if entry is None:
             return
-        try:
-            entry.run.command("stop")
-            self.notify(f"{entry.name} stops after this batch", markup=False, timeout=4)
-        except (CllabError, OSError) as error:
-            self.notify(str(error), severity="error", markup=False)
+
+        def answered(yes: bool | None) -> None:
+            if not yes:
+                return
+            try:
+                entry.run.command("stop")
+            except (CllabError, OSError) as error:
+                self.notify(str(error), severity="error", markup=False)
+            self._look()
+
+        done = f", {100 * entry.fraction:.0f} % done" if entry.fraction is not None else ""
+        text = f"{entry.run.id}{done}\n\n{KEPT}"
+        self.app.push_screen(ConfirmScreen(f"Stop {entry.name}?", text, "stop it"), answered)
 
     def action_export(self) -> None:
         """Write its numbers to files."""

@@ -11,9 +11,11 @@ from textual.binding import Binding, BindingType
 from textual.containers import Vertical
 from textual.widgets import Input, Static
 
+from cllab.files import expand
 from cllab.runs import write_atomically
 from cllab.tui.draft import Draft
 from cllab.tui.screens.dialog import Dialog
+from cllab.tui.widgets.field import Field
 
 
 class SavePresetScreen(Dialog[Path]):
@@ -40,9 +42,9 @@ class SavePresetScreen(Dialog[Path]):
         with Vertical(classes="dialog") as box:
             box.border_title = "Save as preset"
             yield Static("File", markup=False)
-            yield Input(f"{self.draft.name}.toml", compact=True, id="file", select_on_focus=False)
+            yield Field(f"{self.draft.name}.toml", compact=True, id="file", select_on_focus=False)
             yield Static("What it shows, in one sentence", markup=False)
-            yield Input(given if isinstance(given, str) and not self._edited else "", compact=True, id="sentence")
+            yield Field(given if isinstance(given, str) and not self._edited else "", compact=True, id="sentence")
             yield Static(f"enter saves in {Path.cwd()}, esc goes back", id="said", markup=False)
 
     @property
@@ -62,7 +64,7 @@ class SavePresetScreen(Dialog[Path]):
         if not text:
             self._say("a file needs a name")
             return
-        path = Path(text).expanduser()
+        path = expand(text)
         path = path if path.suffix == ".toml" else path.with_name(f"{path.name}.toml")
         if path.exists() and self._asked != path:
             self._asked = path

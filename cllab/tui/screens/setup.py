@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Mapping
-from pathlib import Path
 from typing import Any, ClassVar
 
 from textual import on
@@ -15,11 +15,13 @@ from textual.widgets import Button
 
 from cllab.config import RunConfig
 from cllab.errors import UsageError
+from cllab.files import expand
 from cllab.tui.controls import Left
 from cllab.tui.draft import KINDS, Base, Draft
 from cllab.tui.estimates import Estimate, estimate
 from cllab.tui.form import Form
 from cllab.tui.screens.beginning import Beginning
+from cllab.tui.starts import base_called
 from cllab.tui.troubles import background
 from cllab.tui.widgets.explanation import Explanation
 from cllab.tui.widgets.group import GroupTitle
@@ -80,17 +82,34 @@ class SetupScreen(Beginning):
 
     def _tick(self) -> None:
         if self.is_current:
-            self._refresh_index()
+            if self.index.is_due or self.index.version != self._version:
+                self._glance()
+            # ages are told in minutes
+            if time.monotonic() - self._listed > 20:
+                self._list()
 
     @background("index", "looking at the runs")
     def _refresh_index(self) -> None:
-        if self.index.refresh() or not self.estimate.basis:
+        self.index.refresh()
+        self._tell_news()
+
+    @background("index", "looking at the runs")
+    def _glance(self) -> None:
+        self.index.glance()
+        self._tell_news()
+
+    def _tell_news(self) -> None:
+        # whichever screen was the first to see what is new, this one draws it
+        if self.index.version != self._version:
             self.app.call_from_thread(self._index_changed)
 
     def _index_changed(self) -> None:
         if self.is_running:
+            self._version = self.index.version
             self._list()
             self._estimate()
+            if isinstance(self.focused, StartList):
+                self._look(self.focused)
 
     # -- showing the draft
 
@@ -199,9 +218,12 @@ class SetupScreen(Beginning):
         self.form.go_to(key)
 
     def show_config(self, config: Mapping[str, Any], base: Base | None = None) -> None:
-        """Put the configuration of a run into the form; `base` is the preset it is compared with, if another."""
+        """Put the configuration of a run into the form; `base` is the preset it is compared with.
+
+        Without one, it is the preset that the run is called after, else the one that the form began with.
+        """
         catalog = self.lab.catalog
-        base = base or self.draft.base
+        base = base or base_called(str(config.get("name", "")), self.lab.settings.presets) or self.draft.base
         try:
             draft = Draft.of(config, catalog, base=base)
             self.show_draft(Draft.of(draft.shortened(), catalog, base=base), fresh=True)
@@ -224,14 +246,14 @@ class SetupScreen(Beginning):
         from cllab.catalog import describe_file
 
         try:
-            spec = describe_file(Path(file).expanduser())
+            spec = describe_file(expand(file))
         except (UsageError, OSError) as error:
             self.app.call_from_thread(self.notify, str(error), severity="warning", markup=False)
             return
 
         def take() -> None:
             catalog = self.draft.catalog.with_components([spec])
-            given = {**self.draft.given, "method": {"name": spec.name, "file": str(Path(file).expanduser().resolve())}}
+            given = {**self.draft.given, "method": {"name": spec.name, "file": str(expand(file).resolve())}}
             self.show_draft(Draft(catalog, given, self.draft.seeds, self.draft.base))
 
         self.app.call_from_thread(take)

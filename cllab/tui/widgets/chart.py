@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import TYPE_CHECKING, ClassVar, cast
 
+from rich.color import ColorSystem
 from rich.segment import Segment
 from rich.style import Style
 from textual.binding import BindingType
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
     from cllab.tui.app import CllabApp
 
 Part = tuple[str, Style]
+_SYSTEMS = {"standard": ColorSystem.STANDARD, "256": ColorSystem.EIGHT_BIT, "windows": ColorSystem.WINDOWS}
 
 
 class Chart(Widget, can_focus=True):
@@ -58,6 +60,15 @@ class Chart(Widget, can_focus=True):
     def palette(self) -> Palette:
         """The colors of this theme."""
         return cast("CllabApp", self.app).palette if self.is_attached else DARK
+
+    @property
+    def color_system(self) -> ColorSystem | None:
+        """The colors of this terminal; None where none are wanted."""
+        if not self.is_attached:
+            return ColorSystem.TRUECOLOR
+        if self.app.no_color:
+            return None
+        return _SYSTEMS.get(self.app.console.color_system or "", ColorSystem.TRUECOLOR)
 
     def draw(self, width: int, height: int) -> list[list[Part]]:
         """The content, at most `height` rows of at most `width` cells."""

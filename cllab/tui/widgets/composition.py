@@ -32,28 +32,37 @@ def split_bar(
 ) -> list[Part]:
     """A bar of `width` cells for `whole`, divided by `amounts` to an eighth of a cell.
 
-    Labels stand inside where they fit; with `cut`, their first letters where they do not.
+    It is as long as their sum, however many they are. Labels stand inside where they fit; with `cut`, their first
+    letters where they do not.
     """
     ends = np.round(np.cumsum(amounts) / max(1, whole) * width * 8).astype(int).clip(0, width * 8)
-    parts: list[Part] = []
-    cell, start = 0, 0
+    owners = np.full(width * 8, -1)
+    start = 0
     for k, end in enumerate(ends):
-        whole_cells = end // 8 - cell
-        if end <= start:
-            continue
-        if whole_cells > 0:
-            fits = len(labels[k]) <= whole_cells - 1 or len(labels[k]) == whole_cells
-            label = labels[k] if fits else labels[k][: whole_cells - 1] if cut and whole_cells >= 4 else ""
-            parts.append((label.center(whole_cells), style(ink_on(inks[k]), inks[k])))
-            cell += whole_cells
-        if end % 8 and cell < width:
-            # the cell on the edge has two colors: its left part and what comes next
-            follower = next((inks[m] for m in range(k + 1, len(ends)) if ends[m] > end), empty)
-            parts.append((eighths[end % 8], style(inks[k], follower)))
+        owners[start:end] = k
+        start = max(start, end)
+    parts: list[Part] = []
+    cell = 0
+    while cell < width:
+        here = owners[8 * cell : 8 * cell + 8]
+        k = int(here[0])
+        if (here != k).any():
+            # the cell on an edge has two colors: its left part, and of what comes next what has most of the rest
+            first = int((here == k).argmin())
+            follower = int(np.bincount(here[first:] + 1).argmax()) - 1
+            parts.append((eighths[first], style(inks[k], inks[follower] if follower >= 0 else empty)))
             cell += 1
-        start = end
-    if cell < width:
-        parts.append((" " * (width - cell), style(None, empty)))
+            continue
+        # as many whole cells as it has
+        others = np.flatnonzero(owners[8 * cell :] != k)
+        n = (int(others[0]) // 8) if len(others) else width - cell
+        if k < 0:
+            parts.append((" " * n, style(None, empty)))
+        else:
+            fits = len(labels[k]) <= n - 1 or len(labels[k]) == n
+            label = labels[k] if fits else labels[k][: n - 1] if cut and n >= 4 else ""
+            parts.append((label.center(n), style(ink_on(inks[k]), inks[k])))
+        cell += n
     return parts
 
 

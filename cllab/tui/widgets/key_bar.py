@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from typing import Any, ClassVar
 
+from textual.keys import format_key, key_to_character
 from textual.screen import Screen
 
 from cllab.tui.theme import style
@@ -38,9 +39,18 @@ class KeyBar(Chart, can_focus=False):
         if not self.is_running or screen is not self.screen:
             return
         keys: dict[str, tuple[str, str, str, bool]] = {}
+        focused = screen.focused
+        # in a text, letters and signs are typed
+        typing = focused is not None and focused.check_consume_key("a", "a")
         for active in screen.active_bindings.values():
             binding = active.binding
-            if binding.show and binding.description and binding.action not in keys:
+            if focused is not None and focused.check_consume_key(binding.key, typed(binding.key)):
+                continue
+            # the way out of it is always said
+            shows = binding.show or (typing and binding.key == "escape")
+            known = keys.get(binding.action)
+            # of several keys the plain one: it is the first of its kind, or without a modifier
+            if shows and binding.description and (known is None or ("+" in known[2] and "+" not in binding.key)):
                 shown = self.app.get_key_display(binding)
                 keys[binding.action] = (shown, binding.description, binding.key, active.enabled)
         if tuple(keys.values()) != self.keys:
@@ -73,3 +83,9 @@ class KeyBar(Chart, can_focus=False):
         for start, end, key in self._spans:
             if start <= x < end:
                 self.app.simulate_key(key)
+
+
+def typed(key: str) -> str | None:
+    """What a key writes, None for one that writes nothing; the framework's own table lacks slash, plus and minus."""
+    sign = format_key(key)
+    return key_to_character(key) or (sign if len(sign) == 1 and sign.isascii() else None)

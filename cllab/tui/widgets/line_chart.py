@@ -2,28 +2,67 @@
 
 from __future__ import annotations
 
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import ClassVar
 
 import numpy as np
+from numpy.typing import NDArray
 from textual.binding import Binding, BindingType
 from textual.message import Message
 
-from cllab.tui.theme import RGB, style
-from cllab.tui.view import Curves
+from cllab.tui.theme import RGB, are_told_apart, style
+from cllab.tui.view import Curves, Floats
 from cllab.tui.widgets.chart import Chart, Part, message
 from cllab.tui.widgets.raster import Line, draw_lines, runs
 
 MOST_LINES = 24
 """More lines than this say nothing; evenly chosen ones are drawn and the pane says so."""
-GUTTER = 9
-"""Cells for labels at the right: sign, name and value."""
-FARTHEST = 3
-"""Rows between the end of a line and its label."""
+GUTTER = 11
+"""Cells for labels at the right: what it is, sign, name and value."""
 SIGNS = "123456789abcdefghijklmnopqrstuvwxyz"
+STEPS = (1, 2, 5, 10, 20, 25, 50)
+"""Points between two ticks of a fitted axis."""
+NARROWEST = 2
+"""Points that a fitted axis shows at least: less would blow up noise."""
+
+
+@dataclass(frozen=True)
+class Axis:
+    """The range that is shown, in points, and where its ticks are."""
+
+    low: int = 0
+    high: int = 100
+    step: int = 50
+
+    def rows(self, h: int) -> dict[int, str]:
+        """The text of each row of `h` that has a tick: of both ends, and of those between that have room."""
+        ticks = {0: f"{self.high}", h - 1: f"{self.low}"}
+        for value in range(self.low + self.step, self.high, self.step):
+            row = int((self.high - value) / (self.high - self.low) * (h - 1))
+            if all(abs(row - other) >= 2 for other in ticks) and h >= 7:
+                ticks[row] = f"{value}"
+        return ticks
+
+
+def fitted_axis(values: Floats) -> Axis:
+    """The narrowest axis with round ends, within 0 to 100, that holds all `values` (fractions; NaN is passed over)."""
+    known = 100 * values[np.isfinite(values)]
+    low, high = (float(known.min()), float(known.max())) if len(known) else (0.0, 100.0)
+    step = next((s for s in STEPS if max(high - low, NARROWEST) / s <= 7), STEPS[-1])
+    # a hair, for 0.7 * 100 is more than 70
+    bottom = max(0, math.floor(low / step + 1e-6) * step)
+    top = min(100, math.ceil(high / step - 1e-6) * step)
+    while top - bottom < max(step, NARROWEST):
+        bottom, top = (bottom, top + step) if top + step <= 100 else (bottom - step, top)
+    return Axis(bottom, top, step)
 
 
 class LineChart(Chart):
-    """One line per task and a bold one for the mean, on a fixed axis with task boundaries.
+    """One line per task and a bold one for the mean behind them, with task boundaries.
+
+    The axis goes from 0 to 100 and never moves, or is fitted to the data, and then the title says so.
 
     Args:
         mean: what the line over all tasks is called; empty for none.
@@ -31,8 +70,9 @@ class LineChart(Chart):
     """
 
     HELP = (
-        "One line per task; f looks at one task and dims the rest, dashed lines are task boundaries, "
-        "m changes the marker."
+        "One line per task; f looks at one task and dims the rest, dashed lines are task boundaries. y fits the axis "
+        "to what the learned tasks reach, and the title then says its range. The sign \u25be is at the most forgotten "
+        "task. Where colors cannot tell the lines apart, they carry the numbers of their tasks. m changes the marker."
     )
 
     BINDINGS: ClassVar[list[BindingType]] = [Binding("m", "screen.marker", "Marker", id="chart.marker", show=False)]
@@ -46,106 +86,204 @@ class LineChart(Chart):
 
     def __init__(self, *, title: str, mean: str = "all", empty: str, id: str | None = None) -> None:
         super().__init__(title=title, id=id)
+        self.heading = title
         self.mean_name, self.empty = mean, empty
         self.curves: Curves | None = None
         self.focus_task: int | None = None
+        self.worst: tuple[int, float] | None = None
         self.marker = "braille"
+        self.fitted = False
         self._label_rows: dict[int, int] = {}
 
-    def show(self, curves: Curves, *, focus_task: int | None = None, marker: str = "braille") -> None:
-        """Draw `curves`, with `focus_task` in front of the others."""
+    def show(
+        self,
+        curves: Curves,
+        *,
+        worst: tuple[int, float] | None = None,
+        focus_task: int | None = None,
+        marker: str = "braille",
+        fitted: bool = False,
+    ) -> None:
+        """Draw `curves`, with `focus_task` in front of the others.
+
+        Args:
+            curves: a line per task.
+            worst: the most forgotten task and how far (a fraction) it is below its best; it always has its label.
+            focus_task: who is in color, while the others step back.
+            marker: see `raster.draw_lines`.
+            fitted: whether the axis shows the range of the data.
+        """
         self.curves, self.focus_task, self.marker = curves, focus_task, marker
+        self.worst, self.fitted = worst, fitted
+        self._entitle()
         drawn = len(self._drawn())
         n = curves.y.shape[1] if curves.y.ndim == 2 else 0
-        self.border_subtitle = f"{drawn} of {n} tasks drawn" if drawn < n else ""
+        notes = [f"{drawn} of {n} tasks drawn"] if drawn < n else []
+        if worst is not None:
+            notes.insert(0, f"{self.glyphs.worst} most forgotten: T{worst[0] + 1}, {100 * worst[1]:.1f} points")
+        if self._is_cut():
+            notes.append("what lies outside is cut off")
+        self.border_subtitle = self.glyphs.sep.join(notes)
         self.invalidate()
 
+    def entitle(self, heading: str) -> None:
+        """What the chart is called from now on; a fitted axis is told before it."""
+        self.heading = heading
+        self._entitle()
+
+    def _entitle(self) -> None:
+        axis = self._axis()
+        # first, for a title that is too long is cut at its end
+        said = f"axis {axis.low} to {axis.high}: " if self.fitted and self._has_points() else ""
+        self.border_title = said + self.heading
+
+    def _is_cut(self) -> bool:
+        """Whether something lies outside the axis."""
+        if not self.fitted or not self._has_points():
+            return False
+        axis, values = self._axis(), self._all()
+        known = 100 * values[np.isfinite(values)]
+        return bool(((known < axis.low - 1e-6) | (known > axis.high + 1e-6)).any())
+
+    def _has_points(self) -> bool:
+        return self.curves is not None and bool(len(self.curves.x)) and bool(np.isfinite(self.curves.y).any())
+
+    def _axis(self) -> Axis:
+        if not self.fitted or self.curves is None or not self._has_points():
+            return Axis()
+        values = self._learned()
+        return fitted_axis(values if np.isfinite(values).any() else self._all())
+
+    def _all(self) -> Floats:
+        assert self.curves is not None
+        return np.concatenate([self.curves.y[:, self._drawn()].ravel(), self.curves.mean])
+
+    def _learned(self) -> Floats:
+        """What is drawn of every task since it was learned: what comes before begins near nothing."""
+        assert self.curves is not None
+        curves, tasks = self.curves, self._drawn()
+        # a hair, for steps may be counted otherwise than they were planned
+        since = np.array([curves.bounds[min(t + 1, len(curves.bounds) - 1)] for t in tasks]) - 1e-6 * curves.end
+        rows = curves.x[:, None] >= since[None, :]
+        first = curves.x >= curves.bounds[min(1, len(curves.bounds) - 1)] - 1e-6 * curves.end
+        return np.concatenate([curves.y[:, tasks][rows], curves.mean[first]])
+
     def _drawn(self) -> list[int]:
-        """The tasks that are drawn, the one in focus last, so that it lies on top."""
+        """The tasks that are drawn, the most forgotten and the one in focus last, so that they lie on top."""
         if self.curves is None or self.curves.y.ndim != 2:
             return []
         n = self.curves.y.shape[1]
         chosen = (
             range(n) if n <= MOST_LINES else sorted({round(i * (n - 1) / (MOST_LINES - 1)) for i in range(MOST_LINES)})
         )
-        rest = [i for i in chosen if i != self.focus_task]
-        return rest + ([self.focus_task] if self.focus_task is not None and 0 <= self.focus_task < n else [])
+        front = [i for i in (self.worst[0] if self.worst else None, self.focus_task) if i is not None and 0 <= i < n]
+        front = [i for k, i in enumerate(front) if i not in front[k + 1 :]]
+        return [i for i in chosen if i not in front] + front
+
+    def _inks(self, tasks: Sequence[int], n: int) -> list[RGB]:
+        """A color per drawn task: its own, or where there are too many for that, one by its place among the drawn."""
+        if n <= MOST_LINES:
+            return [self.palette.of(i, n) for i in tasks]
+        places = {task: k for k, task in enumerate(sorted(tasks))}
+        return [self.palette.of(places[i], len(tasks)) for i in tasks]
 
     def draw(self, width: int, height: int) -> list[list[Part]]:
         colors = self.palette
         curves = self.curves
-        if curves is None or not len(curves.x) or not np.isfinite(curves.y).any():
+        if curves is None or not self._has_points():
             return message(self.empty, width, height, colors.muted)
         gutter = GUTTER if width >= 34 else 0
-        axis = 4 if width >= 20 else 0
-        w = max(1, width - gutter - axis)
+        left = 4 if width >= 20 else 0
+        w = max(1, width - gutter - left)
         h = max(1, height - (1 if height >= 4 else 0))
         tasks = self._drawn()
         n = curves.y.shape[1]
+        looked_at = self.focus_task in tasks
         lines: list[Line] = [(curves.x, curves.y[:, i]) for i in tasks]
-        inks = [colors.of(i, n) for i in tasks]
-        signs = [SIGNS[i % len(SIGNS)] for i in tasks]
-        if self.focus_task in tasks:
-            inks = [colors.dim(c) for c in inks[:-1]] + [inks[-1]]
-        has_mean = bool(self.mean_name) and n > 1 and bool(np.isfinite(curves.mean).any())
-        if has_mean:
-            # behind the line in focus, in front of the others
-            at = len(lines) - 1 if self.focus_task in tasks else len(lines)
-            lines.insert(at, (curves.x, curves.mean))
-            inks.insert(at, colors.dim(colors.text) if self.focus_task in tasks else colors.text)
-            signs.insert(at, "*")
-            tasks.insert(at, -1)
+        inks = self._inks(tasks, n)
         marker = "ascii" if self.glyphs.ascii else self.marker
-        raster = draw_lines(
-            lines, w, h, x_range=(0.0, curves.end), y_range=(0.0, 1.0), marker=marker, signs="".join(signs)
+        # the hues of 24 lines differ, but who could name them all; a number can be read
+        numbered = marker != "ascii" and (
+            len(tasks) > len(colors.series) or not are_told_apart(inks, self.color_system)
         )
+        if looked_at:
+            inks = [colors.dim(c) for c in inks[:-1]] + [inks[-1]]
+        if bool(self.mean_name) and n > 1 and bool(np.isfinite(curves.mean).any()):
+            # behind the tasks, for it is the widest known; behind the one in focus, in front of those that step back
+            at = len(lines) - 1 if looked_at else 0
+            lines.insert(at, (curves.x, curves.mean))
+            inks.insert(at, colors.dim(colors.text) if looked_at else colors.text)
+            tasks.insert(at, -1)
+        signs = "".join(_sign(t) for t in tasks)
+        axis = self._axis()
+        raster = draw_lines(
+            lines,
+            w,
+            h,
+            x_range=(0.0, curves.end),
+            y_range=(axis.low / 100, axis.high / 100),
+            marker=marker,
+            signs=signs,
+            cut=self.fitted,
+        )
+        text, owner = raster.text, raster.owner
+        if numbered:
+            text = with_numbers(text, owner, [str(t + 1) if t >= 0 else "" for t in tasks])
         bounds = [min(w - 1, int(b / curves.end * w)) for b in curves.bounds[1:-1]] if w >= 5 * n else []
-        styles = [style(c, bold=t in (-1, self.focus_task)) for c, t in zip(inks, tasks, strict=True)]
-        labels = self._labels(tasks, inks, raster.ends, h) if gutter else {}
+        bold = {-1, self.focus_task, self.worst[0] if self.worst else -1}
+        styles = [style(c, bold=t in bold) for c, t in zip(inks, tasks, strict=True)]
+        labels = self._labels(tasks, inks, raster.ends, h, bold) if gutter else {}
+        ticks = axis.rows(h)
         rows = []
         for y in range(h):
             row: list[Part] = []
-            if axis:
-                row.append((self._tick(y, h), style(colors.grid)))
-            text, owner = raster.text[y], raster.owner[y]
+            if left:
+                row.append((self._tick(ticks, y), style(colors.muted if self.fitted else colors.grid)))
+            line, who = text[y], owner[y]
             if bounds:
-                text, owner = text.copy(), owner.copy()
-                free = [b for b in bounds if owner[b] < 0]
-                text[free] = ord(self.glyphs.dash)
-                owner[free] = -2
+                line, who = line.copy(), who.copy()
+                free = [b for b in bounds if who[b] < 0]
+                line[free] = ord(self.glyphs.dash)
+                who[free] = -2
             row += [
-                (part, styles[who] if who >= 0 else style(colors.grid if who == -2 else None))
-                for part, who in runs(text, owner)
+                (part, styles[k] if k >= 0 else style(colors.grid if k == -2 else None)) for part, k in runs(line, who)
             ]
             if y in labels:
                 row.append(labels[y])
             rows.append(row)
         if height >= 4:
-            rows.append(self._axis(curves, n, axis, w))
+            rows.append(self._names(curves, n, left, w))
         return rows
 
-    def _tick(self, y: int, h: int) -> str:
-        ticks = {0: "100", h - 1: "0"}
-        if h >= 7:
-            ticks[(h - 1) // 2] = "50"
-        return f"{ticks.get(y, ''):>3}" + (self.glyphs.tee if y in ticks else self.glyphs.vline)
+    def _tick(self, ticks: dict[int, str], y: int) -> str:
+        """The axis in row `y`; that of a fitted one is broken."""
+        rest = self.glyphs.dash if self.fitted else self.glyphs.vline
+        return f"{ticks.get(y, ''):>3}" + (self.glyphs.tee if y in ticks else rest)
 
-    def _labels(self, tasks: list[int], inks: list[RGB], ends: np.ndarray, h: int) -> dict[int, Part]:
+    def _labels(
+        self, tasks: list[int], inks: list[RGB], ends: np.ndarray, h: int, bold: set[int | None]
+    ) -> dict[int, Part]:
         """Name and newest value beside the end of each line, in the order of the lines.
 
-        Where they crowd, the task that is looked at, the mean and the newest tasks stay.
+        Where there are more than rows, the task that is looked at, the most forgotten, the mean and the newest stay.
         """
         assert self.curves is not None
         shown: dict[int, Part] = {}
         self._label_rows = {}
-        order = sorted(range(len(tasks)), key=lambda k: (tasks[k] != self.focus_task, tasks[k] != -1, -tasks[k]))
-        known = [k for k in order if ends[k] >= 0]
+        worst = self.worst[0] if self.worst else None
+
+        def importance(k: int) -> tuple[bool, bool, bool, int]:
+            return (tasks[k] != self.focus_task, tasks[k] != worst, tasks[k] != -1, -tasks[k])
+
+        known = [k for k in sorted(range(len(tasks)), key=importance) if ends[k] >= 0]
         values = {k: self._newest(tasks[k]) for k in known}
-        rows = spread({k: (int(ends[k]), -values[k]) for k in known}, h)
-        for k, row in rows.items():
+        for k, row in spread({k: (int(ends[k]), -values[k]) for k in known}, h).items():
             task = tasks[k]
             name = self.mean_name if task < 0 else f"T{task + 1}"
-            shown[row] = (f" {name:<4}{100 * values[k]:4.0f}", style(inks[k], bold=task in (-1, self.focus_task)))
+            what = self.glyphs.worst if task == worst else " "
+            # in ASCII the tenth line is drawn with an "a", which only its label explains
+            sign = _sign(task) if self.glyphs.ascii and task >= 9 else " "
+            shown[row] = (f"{what}{sign}{name:<4}{100 * values[k]:5.1f}", style(inks[k], bold=task in bold))
             self._label_rows[row] = task
         return shown
 
@@ -154,7 +292,7 @@ class LineChart(Chart):
         column = self.curves.mean if task < 0 else self.curves.y[:, task]
         return float(column[np.isfinite(column)][-1])
 
-    def _axis(self, curves: Curves, n: int, axis: int, w: int) -> list[Part]:
+    def _names(self, curves: Curves, n: int, left: int, w: int) -> list[Part]:
         """Task names under the middle of their spans, as many as fit."""
         line = [" "] * w
         if n:
@@ -167,7 +305,7 @@ class LineChart(Chart):
                 start = min(max(0, middle - len(name) // 2), max(0, w - len(name)))
                 if all(c == " " for c in line[start : start + len(name)]):
                     line[start : start + len(name)] = name
-        return [(" " * axis, style()), ("".join(line)[:w], style(self.palette.muted))]
+        return [(" " * left, style()), ("".join(line)[:w], style(self.palette.muted))]
 
     def on_click(self, event: object) -> None:
         """A click on a label looks at that task; on the plot, at none."""
@@ -177,28 +315,61 @@ class LineChart(Chart):
             self.post_message(self.Focused(None if task < 0 else task))
 
 
-def spread(wishes: dict[int, tuple[int, float]], h: int) -> dict[int, int]:
-    """A row of its own, of `h`, for everything that wishes for one, none more than `FARTHEST` from its wish.
+def _sign(task: int) -> str:
+    """What a line is drawn with in ASCII; -1 for the mean."""
+    return "*" if task < 0 else SIGNS[task % len(SIGNS)]
+
+
+def with_numbers(text: NDArray[np.uint32], owner: NDArray[np.int32], names: Sequence[str]) -> NDArray[np.uint32]:
+    """The cells with the name of every line written on it, here and there, beside those of the other lines.
 
     Args:
-        wishes: (row, what decides among those with the same row, smallest first), the important ones first; who would
-            take the room of a more important one is left out.
+        text, owner: (h, w) as in a `Raster`.
+        names: per line; an empty one is not written.
     """
-    found: dict[int, int] = {}
-    for k in list(wishes)[: 2 * h]:
-        rows = _stacked([*found, k], wishes, h)
-        if all(0 <= row < h and abs(row - wishes[i][0]) <= FARTHEST for i, row in rows.items()):
-            found = rows
-    return found
+    out = text.copy()
+    w = owner.shape[1]
+    named = [s for s, name in enumerate(names) if name]
+    apart = max(16, 4 * len(named))
+    for k, s in enumerate(named):
+        name = np.array([ord(c) for c in names[s]], np.uint32)
+        mine = owner == s
+        # cells in a row of one line, as many as the name is long
+        room = mine[:, : w - len(name) + 1].copy()
+        for more in range(1, len(name)):
+            room &= mine[:, more : more + room.shape[1]]
+        columns = np.flatnonzero(room.any(axis=0))
+        wish = int(columns[0]) + 1 + k * apart // len(named) % apart if len(columns) else w
+        while len(columns):
+            later = columns[columns >= wish]
+            if not len(later):
+                if wish <= int(columns[0]) + apart:
+                    # a short line has its name at its end
+                    later = columns[-1:]
+                else:
+                    break
+            column = int(later[0])
+            out[int(room[:, column].argmax()), column : column + len(name)] = name
+            wish = max(wish, column) + apart
+    return out
 
 
-def _stacked(chosen: list[int], wishes: dict[int, tuple[int, float]], h: int) -> dict[int, int]:
-    """Rows in the order of the wishes: each where it wishes to be or below the one before, moved up from the bottom."""
-    rows: dict[int, int] = {}
-    before = -1
-    for k in sorted(chosen, key=wishes.__getitem__):
-        before = rows[k] = max(wishes[k][0], before + 1)
-    below = h
-    for k in reversed(list(rows)):
-        below = rows[k] = min(rows[k], below - 1)
-    return rows
+def spread(wishes: dict[int, tuple[int, float]], h: int) -> dict[int, int]:
+    """A row of its own, of `h`, for everything that wishes for one, in their order and together as near as can be.
+
+    Args:
+        wishes: (row, what decides among those with the same row, smallest first), the important ones first; of more
+            than `h` those are left out that come later.
+    """
+    chosen = sorted(list(wishes)[:h], key=wishes.__getitem__)
+    # rows that rise by one at least are numbers that do not fall plus 0, 1, 2, ...: neighbors that would fall are
+    # given their mean until none does, which is the nearest such sequence in squares (pool adjacent violators)
+    pools: list[tuple[float, int]] = []
+    for place, k in enumerate(chosen):
+        total, n = float(wishes[k][0] - place), 1
+        while pools and pools[-1][0] / pools[-1][1] > total / n:
+            before = pools.pop()
+            total, n = total + before[0], n + before[1]
+        pools.append((total, n))
+    level = [min(max(0, round(total / n)), h - len(chosen)) for total, n in pools for _ in range(n)]
+    return {k: row + place for place, (k, row) in enumerate(zip(chosen, level, strict=True))}

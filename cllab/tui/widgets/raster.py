@@ -1,6 +1,6 @@
 """Lines as braille, quadrants or ASCII: whole arrays at once, one character per cell.
 
-A cell has one color; where lines cross, the later series wins.
+A cell has one color, so it holds the dots of one line: where lines cross, the later series has the cell.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ class Raster:
     Attributes:
         text: (h, w) characters as code points, blank where nothing is.
         owner: (h, w) index of the series a cell belongs to, -1 for none.
-        ends: (S,) row in which each series ends, -1 for a series without a point.
+        ends: (S,) row in which each series ends, or that is nearest to its end; -1 for a series without a point.
     """
 
     text: NDArray[np.uint32]
@@ -46,12 +46,14 @@ def draw_lines(
     y_range: tuple[float, float],
     marker: str = "braille",
     signs: str = "",
+    cut: bool = False,
 ) -> Raster:
     """Draw `lines`, the last on top.
 
     Args:
         marker: "braille", "quadrant" or "ascii".
         signs: with "ascii", one character per series.
+        cut: whether what lies outside `y_range` is left out; otherwise it is drawn at the edge.
     """
     across, down = DOTS[marker]
     dots_w, dots_h = width * across, height * down
@@ -69,29 +71,34 @@ def draw_lines(
         # the dot column of every point, then the height of the line in every column between the first and the last
         at = np.clip((x - x_range[0]) / span, 0, 1) * (dots_w - 1)
         level = (y_range[1] - y) / max(y_range[1] - y_range[0], 1e-12) * (dots_h - 1)
-        level = np.clip(np.round(level), 0, dots_h - 1)
+        if not cut:
+            level = np.clip(np.round(level), 0, dots_h - 1)
         first, last = round(at[0]), round(at[-1])
         if last <= first:
             col = np.full(len(level), first)
-            row = level.astype(np.int64)
+            row = np.round(level).astype(np.int64)
             if len(row) == 1 and marker == "braille":
                 # one point alone is one dot: make it four, to be seen
                 col = np.array([first, first, first ^ 1, first ^ 1]).clip(0, dots_w - 1)
                 row = np.array([row[0], row[0] ^ 1] * 2).clip(0, dots_h - 1)
         else:
-            inside = columns[first : last + 1]
-            line = np.round(np.interp(inside, at, level)).astype(np.int64)
+            between = columns[first : last + 1]
+            line = np.round(np.interp(between, at, level)).astype(np.int64)
             before = np.concatenate([line[:1], line[:-1]])
             # each column is filled from its neighbor's height to its own, so that steep lines have no gaps
             low = np.where(line > before, np.minimum(before + 1, line), line)
             high = np.where(line < before, np.maximum(before - 1, line), line)
             count = high - low + 1
-            col = np.repeat(inside, count)
+            col = np.repeat(between, count)
             start = np.repeat(np.cumsum(count) - count, count)
             row = np.repeat(low, count) + np.arange(len(col)) - start
-        np.bitwise_or.at(bits, (row // down, col // across), table[row % down, col % across])
-        owner[row // down, col // across] = s
-        ends[s] = int(level[-1]) // down
+        inside = (row >= 0) & (row < dots_h)
+        row, col = row[inside], col[inside]
+        own = np.zeros_like(bits)
+        np.bitwise_or.at(own, (row // down, col // across), table[row % down, col % across])
+        bits = np.where(own > 0, own, bits)
+        owner[own > 0] = s
+        ends[s] = min(max(0, round(level[-1])), dots_h - 1) // down
     if marker == "braille":
         text = bits.astype(np.uint32) + 0x2800
     elif marker == "quadrant":

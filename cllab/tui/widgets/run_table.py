@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, ClassVar, cast
+from typing import TYPE_CHECKING, Any, ClassVar, cast
 
 from rich.segment import Segment
 from rich.style import Style
@@ -31,6 +31,8 @@ class Column:
 
     Attributes:
         width: cells, at least.
+        order: what the table is sorted by when this column is asked for; None stands last either way.
+        most_first: whether the first click puts the largest on top.
         share: of the room that is left over.
         need: width of the table from which on it is shown.
         right: whether its values stand at the right.
@@ -40,6 +42,8 @@ class Column:
     title: str
     width: int
     text: Callable[[Entry], str]
+    order: Callable[[Entry], Any]
+    most_first: bool = False
     share: int = 0
     need: int = 0
     right: bool = False
@@ -49,34 +53,63 @@ def _percent(value: float | None) -> str:
     return "" if value is None else f"{100 * value:.1f}"
 
 
-def _result(entry: Entry) -> str:
-    if entry.average is not None:
-        return _percent(entry.average)
-    return f"{100 * entry.fraction:.0f} %" if entry.fraction is not None and not entry.is_over else ""
+def _state(entry: Entry) -> str:
+    """What the run does, and how far it is: never in a column that holds results."""
+    done = f" {100 * entry.fraction:.0f}%" if entry.fraction is not None and not entry.is_over else ""
+    return entry.word + done
+
+
+_STATES = ("training", "paused", "starting", "queued", "failed", "lost", "stopped", "done")
+
+
+def _state_order(entry: Entry) -> int:
+    """What asks for attention first."""
+    return _STATES.index(entry.state) if entry.state in _STATES else len(_STATES)
 
 
 COLUMNS = (
-    Column("state", "state", 10, lambda e: e.state),
-    Column("name", "name", 14, lambda e: e.name, share=3),
-    Column("method", "method", 9, lambda e: e.method, share=1),
-    Column("data", "data", 9, lambda e: e.dataset, share=1),
-    Column("scenario", "scenario", 9, lambda e: e.scenario, share=1, need=96),
-    Column("model", "model", 9, lambda e: e.model, share=1, need=130),
-    Column("memory", "memory", 8, lambda e: e.memory if e.capacity else "", share=1, need=106),
+    Column("state", "state", 14, _state, _state_order),
+    Column("name", "name", 14, lambda e: e.name, lambda e: (e.name.casefold(), e.seed or 0), share=3),
+    Column("method", "method", 9, lambda e: e.method, lambda e: e.method, share=1),
+    Column("data", "data", 9, lambda e: e.dataset, lambda e: e.dataset, share=1),
+    Column("scenario", "scenario", 9, lambda e: e.scenario, lambda e: e.scenario, share=1, need=100),
+    Column("model", "model", 9, lambda e: e.model, lambda e: e.model, share=1, need=134),
+    Column("memory", "memory", 8, lambda e: e.memory if e.capacity else "", lambda e: e.memory, share=1, need=112),
     Column(
         "capacity",
         "size",
         6,
         lambda e: str(e.capacity or "none") if e.capacity is not None else "",
-        need=64,
+        lambda e: e.capacity,
+        need=72,
         right=True,
     ),
-    Column("seed", "seed", 5, lambda e: "" if e.seed is None else str(e.seed), need=84, right=True),
-    Column("average", "avg %", 6, _result, right=True),
-    Column("last", "last %", 6, lambda e: _percent(e.last), need=100, right=True),
-    Column("forgetting", "forgot", 6, lambda e: _percent(e.forgetting), need=76, right=True),
-    Column("age", "age", 6, lambda e: age(max(0.0, time.time() - e.updated)) if e.updated else "", right=True),
+    Column("seed", "seed", 5, lambda e: "" if e.seed is None else str(e.seed), lambda e: e.seed, need=88, right=True),
+    Column("average", "avg %", 6, lambda e: _percent(e.average), lambda e: e.average, True, right=True),
+    Column("last", "last %", 7, lambda e: _percent(e.last), lambda e: e.last, True, need=104, right=True),
+    Column(
+        "forgetting", "forgot pts", 11, lambda e: _percent(e.forgetting), lambda e: e.forgetting, need=96, right=True
+    ),
+    Column(
+        "age",
+        "age",
+        6,
+        lambda e: age(max(0.0, time.time() - e.updated)) if e.updated else "",
+        lambda e: -e.updated if e.updated else None,
+        right=True,
+    ),
 )
+BY_KEY = {column.key: column for column in COLUMNS}
+ORDERS: dict[str, Callable[[Entry], Any]] = {"started": lambda e: e.started}
+"""Orders that no column shows."""
+
+
+def ordered(entries: Iterable[Entry], key: str, *, most_first: bool) -> list[Entry]:
+    """`entries` by a column; those that have no value there stand last, and what is equal keeps its order."""
+    order = BY_KEY[key].order if key in BY_KEY else ORDERS[key]
+    known = [(order(e), e) for e in entries]
+    have = sorted((k for k in known if k[0] is not None), key=lambda k: k[0], reverse=most_first)
+    return [e for _, e in have] + [e for k, e in known if k is None]
 
 
 class RunTable(ScrollView, can_focus=True):
@@ -113,19 +146,34 @@ class RunTable(ScrollView, can_focus=True):
             super().__init__()
             self.entry = entry
 
+    class SortAsked(Message):
+        """The title of a column was clicked."""
+
+        def __init__(self, key: str) -> None:
+            super().__init__()
+            self.key = key
+
     def __init__(self, id: str | None = None) -> None:
         super().__init__(id=id)
         self.entries: Sequence[Entry] = ()
+        self.sorted_by: tuple[str, bool] = ("", False)
         self._columns: list[tuple[Column, int]] = []
-        self._hover = -1
+        self._drawn = 0.0
 
     @property
     def current(self) -> Entry | None:
         """The run under the cursor."""
         return self.entries[self.cursor] if 0 <= self.cursor < len(self.entries) else None
 
-    def show(self, entries: Sequence[Entry]) -> None:
-        """List `entries`; the cursor stays on its run, lines that did not change are not painted again."""
+    def show(self, entries: Sequence[Entry], sorted_by: tuple[str, bool] | None = None) -> None:
+        """List `entries`; the cursor stays on its run, lines that did not change are not painted again.
+
+        Args:
+            sorted_by: the column by which they are sorted and whether its largest stands on top; marked in its title.
+        """
+        if sorted_by is not None and sorted_by != self.sorted_by:
+            self.sorted_by = sorted_by
+            self.refresh()
         old, here = self.entries, self.current
         self.entries = entries
         ids = [e.run.id for e in entries]
@@ -143,6 +191,11 @@ class RunTable(ScrollView, can_focus=True):
         if here != self.current:
             self.refresh()
             self.post_message(self.Highlighted(self.current))
+
+    def grow_older(self, every: float = 20.0) -> None:
+        """Draw the ages again when that is worth it: they are told in minutes."""
+        if time.monotonic() - self._drawn >= every:
+            self.refresh()
 
     def on_resize(self, event: Resize) -> None:
         """Fit the columns to the width."""
@@ -162,7 +215,8 @@ class RunTable(ScrollView, can_focus=True):
         app = cast("CllabApp", self.app)
         width, colors, base = self.size.width, app.palette, self.rich_style
         if y == 0:
-            parts = [self._cell(c.title, c, w) for c, w in self._columns]
+            self._drawn = time.monotonic()
+            parts = [self._cell(self._title(c, w), c, w) for c, w in self._columns]
             return self._strip([Segment(" ".join(parts), style(colors.muted))], width, base)
         i = self.scroll_offset.y + y - 1
         if i >= len(self.entries):
@@ -176,7 +230,7 @@ class RunTable(ScrollView, can_focus=True):
                 segments.append(Segment(" "))
             text, ink = column.text(entry), plain
             if column.key == "state":
-                text = f"{app.glyphs.state(entry.state)} {text}"
+                text = f"{app.glyphs.state(entry.word)} {text}"
                 bad, live = entry.state in ("failed", "lost"), not entry.is_over
                 ink = style(colors.lost if bad else colors.gained if live else colors.text, bold=bad or live)
             elif column.key in ("age", "seed", "scenario", "model"):
@@ -190,6 +244,15 @@ class RunTable(ScrollView, can_focus=True):
     RunTable > .run-table--cursor { background: $block-cursor-blurred-background; }
     RunTable:focus > .run-table--cursor { background: $primary 40%; text-style: bold; }
     """
+
+    def _title(self, column: Column, width: int) -> str:
+        """A column's title, with the direction in which the table is sorted by it where there is room."""
+        key, most_first = self.sorted_by
+        glyphs = cast("CllabApp", self.app).glyphs
+        if key != column.key or len(column.title) + 1 > width:
+            return column.title
+        mark = glyphs.falling if most_first else glyphs.rising
+        return mark + column.title if column.right else column.title + mark
 
     def _cell(self, text: str, column: Column, width: int) -> str:
         glyphs = cast("CllabApp", self.app).glyphs
@@ -232,10 +295,20 @@ class RunTable(ScrollView, can_focus=True):
         """Nothing lights up under the mouse: the cursor is what counts."""
 
     def on_click(self, event: Click) -> None:
-        """A click moves the cursor, a second one on the same line opens."""
+        """A click moves the cursor, a second one on the same line opens; one on a title sorts."""
         y = event.y - 1  # the border is not part of the content
+        if y == 0:
+            self._title_clicked(event.x - 2)
+            return
         i = self.scroll_offset.y + y - 1
         if 0 <= i < len(self.entries) and y >= 1:
             if i == self.cursor and event.chain > 1:
                 self.action_open()
             self.cursor = i
+
+    def _title_clicked(self, x: int) -> None:
+        for column, width in self._columns:
+            if 0 <= x < width:
+                self.post_message(self.SortAsked(column.key))
+                return
+            x -= width + 1

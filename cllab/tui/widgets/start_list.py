@@ -26,9 +26,12 @@ MOST_RECENT = 12
 
 
 class StartList(OptionList):
-    """Presets and recent runs; what is chosen is `quick:NAME`, `lessons`, `preset:NAME`, `run:ID` or `more`."""
+    """Presets and recent runs; what is chosen is `quick:NAME`, `last`, `lessons`, `preset:NAME`, `run:ID` or `more`."""
 
-    HELP = "Enter on Quick look starts at once; on Lessons shows them; on a preset fills the form; on a run opens it."
+    HELP = (
+        "Enter on Quick look starts at once; on the last setup or a preset fills the form; on Lessons shows them; on a "
+        "run opens it."
+    )
     BINDINGS: ClassVar[list[BindingType]] = [Binding("right", "screen.focus_form", "Form", show=False)]
     DEFAULT_CSS = """
     StartList {
@@ -58,15 +61,30 @@ class StartList(OptionList):
         super().__init__(id=id, markup=False)
         self.border_title = "Start here"
         self._ids: list[str | None] = []
-        self._last: tuple[Start | None, Sequence[Start], int, Sequence[Entry]] | None = None
+        self._last: tuple[Start | None, str, Sequence[Start], int, Sequence[Entry]] | None = None
 
-    def show(self, quick: Start | None, presets: Sequence[Start], n_more: int, entries: Sequence[Entry]) -> None:
-        """Fill the list; the highlighted line stays what it was."""
-        glyphs = cast("CllabApp", self.app).glyphs
-        self._last = (quick, presets, n_more, entries)
+    def show(
+        self, quick: Start | None, last: str, presets: Sequence[Start], n_more: int, entries: Sequence[Entry]
+    ) -> None:
+        """Fill the list; the highlighted line stays what it was, at first the one that the form shows.
+
+        Args:
+            quick: the quick look.
+            last: name of the setup that was remembered, which the form shows at first; empty when there is none.
+            presets: some to begin with.
+            n_more: how many there are.
+            entries: every run.
+        """
+        app = cast("CllabApp", self.app)
+        glyphs = app.glyphs
+        self._last = (quick, last, presets, n_more, entries)
         lines: list[tuple[str | None, Text]] = []
         if quick is not None:
             lines.append((f"quick:{quick.name}", Text.assemble((f"{glyphs.right} Quick look", "bold"))))
+        if last:
+            room = max(18, self.scrollable_content_region.width or 20) - 8
+            name = last if len(last) <= room else last[: room - 1] + glyphs.ellipsis
+            lines.append(("last", Text.assemble("  last: ", name)))
         lines.append(("lessons", Text("  Lessons (6)")))
         lines += [(f"preset:{start.name}", Text(f"  {start.label}")) for start in presets]
         if n_more:
@@ -74,7 +92,7 @@ class StartList(OptionList):
         running = [e for e in entries if not e.is_over]
         recent = [e for e in entries if e.is_over][: max(0, MOST_RECENT - len(running))]
         if running or recent:
-            lines.append((None, Text("recent runs")))
+            lines.append((None, self._heading()))
         lines += [(f"run:{e.run.id}", self._entry(e)) for e in [*running, *recent]]
         ids = [i for i, _ in lines]
         if ids == self._ids:
@@ -88,26 +106,37 @@ class StartList(OptionList):
         with self.prevent(OptionList.OptionHighlighted):
             self.clear_options()
             self.add_options([Option(text, id=what, disabled=what is None) for what, text in lines])
-            self.highlighted = ids.index(here) if here in ids else 0 if lines else None
+            self.highlighted = ids.index(here) if here in ids else ids.index("last") if "last" in ids else 0
+
+    @property
+    def _room(self) -> int:
+        return max(18, self.scrollable_content_region.width or 20)
+
+    def _heading(self) -> Text:
+        """What follows, and what its numbers are: the metric that presets make claims about."""
+        title, what = "recent runs", "last %"
+        # above the numbers, which end where the ages begin
+        end = self._room - (7 if self._room >= 26 else 0)
+        return Text(f"{title}{what.rjust(max(len(what) + 1, end - len(title)))}")
 
     def _entry(self, entry: Entry) -> Text:
         app = cast("CllabApp", self.app)
         colors = app.palette
         bad = entry.state in ("failed", "lost")
         ink = colors.lost if bad else colors.gained if not entry.is_over else colors.text
-        if entry.average is not None and entry.is_over:
-            value = f"{100 * entry.average:.1f} %"
+        if entry.last is not None and entry.is_over:
+            value = f"{100 * entry.last:.1f}"
         elif entry.fraction is not None and not entry.is_over:
-            value = f"{entry.state} {100 * entry.fraction:.0f} %"
+            value = f"{entry.word} {100 * entry.fraction:.0f} %"
         else:
-            value = entry.state
+            value = entry.word
         when = age(max(0.0, time.time() - entry.updated)) if entry.is_over else ""
-        width = max(18, self.scrollable_content_region.width or 20)
+        width = self._room
         if width < 26:
             when = ""
         tail = f" {value:>6}" + (f" {when:>6}" if when else "") if entry.is_over else f" {value}"
         return Text.assemble(
-            (f"{app.glyphs.state(entry.state)} ", style(ink, bold=True)),
+            (f"{app.glyphs.state(entry.word)} ", style(ink, bold=True)),
             clip(entry.name, max(4, width - 2 - len(tail)), app.glyphs),
             (tail[:7] if entry.is_over else tail, style(ink)),
             (tail[7:] if entry.is_over else "", style(colors.muted)),

@@ -20,12 +20,15 @@ if TYPE_CHECKING:
 class StreamPicture(Widget):
     """The stream of a draft."""
 
-    HELP = "One line a task; a cell's shade is the share of those classes' images that the task gets."
+    HELP = (
+        "One line a task, the dataset's classes in the order in which the run meets them; a cell's shade is the share "
+        "of those classes' images that the task gets."
+    )
 
     def __init__(self, id: str | None = None) -> None:
         super().__init__(id=id)
         self.border_title = "the stream"
-        self._asked: tuple[str, str, int | None] | None = None
+        self._asked: tuple[str, str, int | None, str] | None = None
         self._ready = False
 
     def _make_ready(self) -> None:
@@ -37,7 +40,7 @@ class StreamPicture(Widget):
         config = draft.config
         values = {**config.scenario.values, "seed": config.seed}
         n_classes = config.dataset.values.get("n_classes", draft.component("dataset").facts.get("n_classes"))
-        asked = (config.scenario.name, json.dumps(values, sort_keys=True, default=str), n_classes)
+        asked = (config.scenario.name, json.dumps(values, sort_keys=True, default=str), n_classes, config.dataset.name)
         if asked != self._asked:
             self._asked = asked
             self.border_title = f"the stream: {config.scenario.name}"
@@ -52,17 +55,21 @@ class StreamPicture(Widget):
             return Text("the classes are known when the data are there", style="dim")
         width, height = self.size
         ascii_only = cast("CllabApp", self.app).glyphs.ascii
-        return Text(draw(*self._asked, width, height, ascii_only), no_wrap=True, overflow="ellipsis")
+        name, values, n_classes, dataset = self._asked
+        return Text(
+            draw(name, values, n_classes, dataset, width, height, ascii_only), no_wrap=True, overflow="ellipsis"
+        )
 
 
 @functools.lru_cache(maxsize=64)
-def draw(name: str, values: str, n_classes: int, width: int, height: int, ascii_only: bool) -> str:
-    """The picture as text, or why there is none."""
+def draw(name: str, values: str, n_classes: int, dataset: str, width: int, height: int, ascii_only: bool) -> str:
+    """The picture as text, with the classes in the order of the run's seed, or why there is none."""
     from cllab.scenarios import picture
 
     config: dict[str, Any] = json.loads(values)
     try:
         found = picture.shares(name, config, n_classes)
+        order = picture.classes(name, config, n_classes, dataset, int(config["seed"]))
     except (CllabError, KeyError, ValueError) as error:
         return str(error)
-    return picture.draw(found, max(20, width), ascii=ascii_only, max_rows=max(1, height - 3))
+    return picture.draw(found, max(20, width), classes=order, ascii=ascii_only, max_rows=max(1, height - 3))
