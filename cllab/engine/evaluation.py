@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import copy
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 
 from cllab.methods.base import Learner, Method
+from cllab.models.base import Network
 from cllab.scenarios.base import Stream
 
 CACHE_BYTES = {"cpu": 1 << 28, "cuda": 4 << 30}
@@ -34,8 +36,9 @@ class Accuracies:
 class Evaluator:
     """Evaluates a method on the test sets of a stream.
 
-    The tasks' test sets lie one behind the other; a prefix or a choice of tasks is then a few slices, and images are
-    normalized once and kept when they fit.
+    Images are normalized once and kept when they fit. A class that the network has no output for yet is never named;
+    where the scenario names the task and all of its classes are such, they compete by the outputs that a copy of the
+    network would be given now. So nothing that is measured beforehand takes part in training.
     """
 
     def __init__(self, stream: Stream, *, top_k: int = 1, batch_size: int = 0, future: bool = False) -> None:
@@ -45,6 +48,7 @@ class Evaluator:
         self.future = future
         self._cache: dict[int, Tensor] = {}
         self._cached_bytes = 0
+        self._ahead: Network | None = None
 
     def covered(self, t: int) -> list[int]:
         """Tasks whose classes have all been seen after task `t` (-1: none); with `future`, every task."""
@@ -73,6 +77,7 @@ class Evaluator:
         hits_per_class = torch.zeros(n_classes, device=learner.device)
         total_per_class = torch.zeros(n_classes, device=learner.device)
         learned = set(self._learned(t))
+        self._ahead = None
         with learner.bulk():
             method.prepare_evaluation()
             for i in which:
@@ -120,6 +125,8 @@ class Evaluator:
                 unnamed = method.predict(x, None) if method.heeds_label else scores
                 open_hits.append(self._hit(unnamed[:, :n_seen], y))
             if own is not None:
+                if scores.shape[1] <= int(own.max()):
+                    scores = torch.cat([scores, self._untrained(learner)(x)[:, scores.shape[1] :]], dim=1)
                 allowed = own[own < scores.shape[1]]
                 masked = torch.full_like(scores, float("-inf"))
                 scores = masked.index_copy(1, allowed, scores.index_select(1, allowed))
@@ -128,6 +135,15 @@ class Evaluator:
             return torch.zeros(0, device=learner.device), torch.zeros(0, device=learner.device)
         own_hits = torch.cat(hits).float()
         return own_hits, torch.cat(open_hits).float() if n_seen else own_hits
+
+    def _untrained(self, learner: Learner) -> Network:
+        """A copy of the network with outputs for every class, drawn as they would be now; no generator moves."""
+        if self._ahead is None:
+            self._ahead = copy.deepcopy(learner.model).eval()
+            with torch.random.fork_rng(devices=[]):
+                torch.set_rng_state(learner.rng.cpu("init").get_state())
+                self._ahead.grow(self.stream.n_classes)
+        return self._ahead
 
     def _hit(self, scores: Tensor, y: Tensor) -> Tensor:
         """(B,) bool: whether y (B, 1) is among the k best of (B, K) scores."""

@@ -84,9 +84,7 @@ class Session:
         if all(task.has_label for task in self.stream.tasks):
             parts = [task.classes for task in self.stream.tasks]
             self.learner.heads = Heads.of(parts, self.stream.n_classes, device)
-        # tasks that are evaluated before they are learned need their outputs from the start
-        first = self.stream.n_classes if config.evaluate.future else max(self.stream.tasks[0].exposed) + 1
-        self.learner.model = self.learner.new_model(first)
+        self.learner.model = self.learner.new_model(max(self.stream.tasks[0].exposed) + 1)
         self.learner.threads = threads_for(self.learner.model, config.train.threads)
         torch.set_num_threads(self.learner.threads[0])
         # as many images at once as make the work of a pass worth its calls
