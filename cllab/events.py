@@ -51,6 +51,7 @@ class RunStarted(Event):
         tasks: per task its name, own classes, exposed classes and number of training samples.
         counts: (E, K) training samples per task and class.
         steps: planned optimizer steps of each task.
+        passes: planned images of each task that are only looked at, by kind of pass: "select", "evaluate".
     """
 
     run: str
@@ -67,6 +68,7 @@ class RunStarted(Event):
     tasks: tuple[dict[str, Any], ...]
     counts: tuple[tuple[int, ...], ...]
     steps: tuple[int, ...]
+    passes: tuple[dict[str, Any], ...] = ()
     n_parameters: int = 0
     versions: dict[str, str] = field(default_factory=dict)
 
@@ -114,6 +116,23 @@ class StepEnded(Event):
 
 
 @dataclass(frozen=True, kw_only=True)
+class Working(Event):
+    """A pass over data is under way: told twice a second at most, and once more at the end of a pass that was told of.
+
+    Attributes:
+        phase: what is done: loading, select, evaluate, or a method's own ("fisher").
+        done, total: images of the pass.
+        seconds: since the pass began, pauses left out.
+    """
+
+    task: int
+    phase: str
+    done: int
+    total: int
+    seconds: float = 0.0
+
+
+@dataclass(frozen=True, kw_only=True)
 class EpochEnded(Event):
     """One pass of a phase is over."""
 
@@ -134,6 +153,7 @@ class Evaluated(Event):
         tasks: accuracy on every task's test set, None where it was not evaluated.
         seen: accuracy over all test samples of the classes seen so far.
         per_class: per stream label, None for classes not evaluated.
+        images: test images that were looked at.
     """
 
     task: int
@@ -145,6 +165,7 @@ class Evaluated(Event):
     per_class: Floats = ()
     epoch: int = -1
     phase: str = ""
+    images: int = 0
     seconds: float = 0.0
 
 
@@ -253,6 +274,7 @@ KINDS: dict[str, type[Event]] = {
         PhaseStarted,
         TaskStarted,
         StepEnded,
+        Working,
         EpochEnded,
         Evaluated,
         MemoryUpdated,
@@ -265,6 +287,9 @@ KINDS: dict[str, type[Event]] = {
         RunEnded,
     )
 }
+
+BY_CLOCK: tuple[type[Event], ...] = (Working,)
+"""Kinds of which another run with the same seed may write more or fewer."""
 
 Sink = Callable[[Event], None]
 

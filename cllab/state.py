@@ -11,6 +11,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any, Generic, TypeVar, overload
 
 from cllab import events as ev
+from cllab.pace import Pace
 
 T = TypeVar("T")
 
@@ -61,7 +62,7 @@ class RunState:
     Attributes:
         status: starting, training, paused, done, failed, stopped.
         started: the RunStarted record, None before it.
-        phase: what is being done now; `phase_step` of `phase_steps`.
+        phase: what is being done now; `phase_step` of `phase_steps`, steps or, in a pass over data, images.
         task: current task, -1 before the first.
         rows: (i, E) rows of the accuracy matrix, one per finished task.
         seen: accuracy over seen classes, one per finished task.
@@ -71,6 +72,7 @@ class RunState:
         memory: every MemoryUpdated record.
         breaks: (from, to) of the pauses and of the time between two processes, on the records' clock.
         first_t, last_t: clock of the first and the newest record.
+        pace: how fast it goes; `progress` is the largest share of its time that was behind so far.
     """
 
     status: str = "starting"
@@ -98,6 +100,8 @@ class RunState:
     first_t: float = 0.0
     last_t: float = 0.0
     n_events: int = 0
+    pace: Pace = field(default_factory=Pace)
+    progress: float = 0.0
 
     @property
     def n_tasks(self) -> int:
@@ -109,20 +113,31 @@ class RunState:
 
     @property
     def fraction(self) -> float:
-        """Share of the planned optimizer steps that are done, 0..1."""
-        if self.status == "done":
-            return 1.0
-        if not self.started or not sum(self.started.steps):
-            return self.tasks_done / max(1, self.n_tasks)
-        step = self.steps[-1].step if len(self.steps) else 0
-        return min(1.0, step / sum(self.started.steps))
+        """Share of the run's time of work that is behind, 0..1, as far as its pace tells; it never goes back."""
+        return 1.0 if self.status == "done" else self.progress
+
+    @property
+    def seconds_left(self) -> float | None:
+        """Seconds of work that are left, passes over data counted; None while it cannot be known."""
+        return None if self.started is None or self.is_over else self.pace.left
+
+    def _share(self, pace: Pace) -> float:
+        share = pace.share if pace.clock else None
+        if share is None:
+            planned = sum(self.started.steps) if self.started else 0
+            share = self.steps[-1].step / planned if planned and len(self.steps) else self.tasks_done / max(1, self.n_tasks)
+        return min(1.0, max(self.progress, share))
 
     def apply(self, event: ev.Event) -> RunState:
         """The state after `event`."""
         fold = _FOLDS.get(type(event))
         state = fold(self, event) if fold else self
         t = event.t or self.last_t
-        return replace(state, n_events=self.n_events + 1, first_t=self.first_t or t, last_t=t)
+        pace = self.pace.after(event)
+        progress = self.progress if state.started is None else state._share(pace)
+        return replace(
+            state, n_events=self.n_events + 1, first_t=self.first_t or t, last_t=t, pace=pace, progress=progress
+        )
 
     def _run_started(self, e: ev.RunStarted) -> RunState:
         return replace(self, status="training", started=e, phase="starting")
@@ -132,6 +147,9 @@ class RunState:
 
     def _task_started(self, e: ev.TaskStarted) -> RunState:
         return replace(self, task=e.task)
+
+    def _working(self, e: ev.Working) -> RunState:
+        return replace(self, phase=e.phase, phase_step=e.done, phase_steps=e.total)
 
     def _step_ended(self, e: ev.StepEnded) -> RunState:
         return replace(
@@ -182,6 +200,7 @@ _FOLDS: dict[type[ev.Event], Any] = {
     ev.PhaseStarted: RunState._phase_started,
     ev.TaskStarted: RunState._task_started,
     ev.StepEnded: RunState._step_ended,
+    ev.Working: RunState._working,
     ev.Evaluated: RunState._evaluated,
     ev.MemoryUpdated: RunState._memory_updated,
     ev.TaskEnded: RunState._task_ended,
