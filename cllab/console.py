@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 REPAINTS = 5.0
 """Per second; every one of them takes a few milliseconds from the training that shares the process."""
 _PHASES = {"stream": "reading the stream", "memory": "training on the memory", "select": "updating the memory"}
+_PHASES |= {"evaluate": "evaluating", "loading": "reading the data"}
 _LISTED_TASKS = 10
 
 
@@ -134,7 +135,7 @@ class Picture(Lines):
         rows = []
         fraction = state.fraction
         task = f"task {max(state.task, 0) + 1}/{state.n_tasks or '?'}"
-        left = elapsed * (1 - fraction) / fraction if fraction > 0.02 else None
+        left = state.seconds_left
         clock = _clock(elapsed) + (f", about {_clock(left)} left" if left is not None else "")
         rows.append(_row(task, _bar(fraction, bar_width, paper), f"{100 * fraction:3.0f} %  {clock}", width))
         share = state.phase_step / state.phase_steps if state.phase_steps else 0.0

@@ -11,7 +11,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
-from typing import Any
 
 from cllab import events as ev
 
@@ -180,7 +179,8 @@ class Pace:
         under_way = self.running[2] if self.running is not None and self.running[0] == kind else 0.0
         mine = max(0.0, now - self._units_done(kind, t) - under_way)
         if rate is None:
-            recent = [cost for i, cost in of.items() if i >= t - 2 and cost[1] > 0] or [c for c in of.values() if c[1] > 0]
+            known = {i: cost for i, cost in of.items() if cost[1] > 0}
+            recent = [cost for i, cost in known.items() if i >= t - 2] or list(known.values())
             units = sum(n for _, n in recent)
             rate = sum(s for s, _ in recent) / units if units else FORWARD * self.image
         return running + rate * (mine + later)

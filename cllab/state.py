@@ -125,7 +125,8 @@ class RunState:
         share = pace.share if pace.clock else None
         if share is None:
             planned = sum(self.started.steps) if self.started else 0
-            share = self.steps[-1].step / planned if planned and len(self.steps) else self.tasks_done / max(1, self.n_tasks)
+            step = self.steps[-1].step if len(self.steps) else 0
+            share = step / planned if planned else self.tasks_done / max(1, self.n_tasks)
         return min(1.0, max(self.progress, share))
 
     def apply(self, event: ev.Event) -> RunState:

@@ -115,7 +115,7 @@ class Record:
         return [e for e in self.events if isinstance(e, kind)]
 
     def lines(self) -> list[dict[str, Any]]:
-        return [ev.without_times(e) for e in self.events]
+        return [ev.without_times(e) for e in self.events if not isinstance(e, ev.BY_CLOCK)]
 
 
 @pytest.fixture

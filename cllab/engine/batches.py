@@ -37,12 +37,14 @@ class Position:
         order: states of the generators of the order, by name, when the epoch began.
         chunk: first batch of the chunk that `batch` lies in.
         augment: states of the generators of the augmentation, by name, when that chunk was made.
+        ended: whether the epoch was reported as over, and only what follows it is still to do.
         sums, counts: of every loss term, its sum over the epoch so far and in how many steps it occurred.
         pending, pending_names: the terms of each step since the last record.
     """
 
     epoch: int = 0
     batch: int = 0
+    ended: bool = False
     order: dict[str, Tensor] = field(default_factory=dict)
     chunk: int = 0
     augment: dict[str, Tensor] = field(default_factory=dict)

@@ -25,12 +25,14 @@ class Accuracies:
         per_class: (K,) per stream label.
         unnamed: (E,) per task, of the same model when the task is not named and all classes seen so far compete; empty
             where tasks are not named anyway or share their classes.
+        images: test images that were looked at.
     """
 
     tasks: tuple[float | None, ...]
     seen: float | None
     per_class: tuple[float | None, ...]
     unnamed: tuple[float | None, ...] = ()
+    images: int = 0
 
 
 class Evaluator:
@@ -53,6 +55,10 @@ class Evaluator:
     def covered(self, t: int) -> list[int]:
         """Tasks whose classes have all been seen after task `t` (-1: none); with `future`, every task."""
         return list(range(self.stream.n_tasks)) if self.future else self._learned(t)
+
+    def size(self, t: int) -> int:
+        """How many test images an evaluation after task `t` looks at."""
+        return sum(len(self.stream.tasks[i].test) for i in self.covered(t))
 
     def _learned(self, t: int) -> list[int]:
         if t < 0:
@@ -78,7 +84,8 @@ class Evaluator:
         total_per_class = torch.zeros(n_classes, device=learner.device)
         learned = set(self._learned(t))
         self._ahead = None
-        with learner.bulk():
+        total_images = self.size(t)
+        with learner.bulk(), learner.passes.work("evaluate", total_images):
             method.prepare_evaluation()
             for i in which:
                 labels = stream.tasks[i].test.labels
@@ -97,6 +104,7 @@ class Evaluator:
             sum(per_class_hits) / total if total else None,
             tuple(h / n if n else None for h, n in zip(per_class_hits, per_class_total, strict=True)),
             self._row(which, open_hits) if n_seen else (),
+            total_images,
         )
 
     def _row(self, which: list[int], hits: list[float]) -> tuple[float | None, ...]:
@@ -131,6 +139,7 @@ class Evaluator:
                 masked = torch.full_like(scores, float("-inf"))
                 scores = masked.index_copy(1, allowed, scores.index_select(1, allowed))
             hits.append(self._hit(scores, y))
+            learner.passes.worked(len(y))
         if not hits:
             return torch.zeros(0, device=learner.device), torch.zeros(0, device=learner.device)
         own_hits = torch.cat(hits).float()

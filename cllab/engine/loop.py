@@ -41,8 +41,10 @@ class Watcher(Protocol):
     """What the loop tells the run between steps."""
 
     def emit(self, event: ev.Event) -> None: ...
+    def on_enter(self, phase: str) -> None: ...
     def on_step(self, phase: str) -> None: ...
     def on_epoch(self, phase: str, epoch: int, epochs: int) -> None: ...
+    def before_work(self) -> None: ...
 
 
 class Loop:
@@ -69,6 +71,7 @@ class Loop:
         self.done = 0
         self.cursor = 0
         self._inside = False
+        self.whole = True  # whether what the run is now can be gone back to; not in the middle of work between phases
         self.position: Position | None = None
         self._extra: torch.optim.Optimizer | None = None
         self._extra_state: dict[str, Any] | None = None
@@ -83,13 +86,22 @@ class Loop:
         self.task, self.cursor, self.done, self._inside = task, 0, done, False
 
     def do(self, work: Callable[[], None]) -> None:
-        """Run `work` once: skipped when the task is resumed after it. Everything between phases goes through here."""
+        """Run `work` once: skipped when the task is resumed after it. Everything between phases goes through here.
+
+        Work that is stopped in its middle begins again when the run goes on.
+        """
         if self.cursor >= self.done:
             self._enter()
-            work()
+            self._undivided(work)
             self._inside = False
             self.done = self.cursor + 1
         self.cursor += 1
+
+    def _undivided(self, work: Callable[[], None]) -> None:
+        self.watcher.before_work()
+        self.whole = False
+        work()
+        self.whole = True
 
     def _enter(self) -> None:
         if self._inside:
@@ -157,7 +169,7 @@ class Loop:
                 train_mode,
                 cutmix,
             )
-        self.method.after_fit(phase, split, self)
+        self._undivided(lambda: self.method.after_fit(phase, split, self))
         self.position, self._extra, self._inside = None, None, False
         self.done = self.cursor + 1
         self.cursor += 1
@@ -170,7 +182,7 @@ class Loop:
         learner = self.learner
         order = torch.randperm(len(split), generator=learner.rng.cpu(f"look:{purpose}")).to(split.device)
         ids, label = split.sample_ids(), self._label()
-        for part in torch.split(order, batch_size or self.train.batch_size):
+        for part in learner.passes.over(torch.split(order, batch_size or self.train.batch_size), purpose):
             raw = split.fetch(part)
             seen = learner.pipeline(raw, learner.rng.cpu(f"look-augment:{purpose}")) if augment else raw
             x = learner.normalize(seen)
@@ -219,6 +231,8 @@ class Loop:
         if position is None:
             position = self.position = Position()
             self.watcher.emit(ev.PhaseStarted(phase=phase, task=learner.task, steps=total))
+        else:
+            self.watcher.on_enter(phase)
         if parameters is None:
             optimizer = self.optimizer
             assert optimizer is not None
@@ -268,12 +282,14 @@ class Loop:
                 self.watcher.on_step(phase)
             if meter.n:
                 self._report(phase, before + position.batch, total, rate, meter, clock)
-            means: dict[str, float | None] = {k: s / position.counts[k] for k, s in position.sums.items()}
-            self.watcher.emit(
-                ev.EpochEnded(task=learner.task, phase=phase, epoch=position.epoch, epochs=epochs, losses=means)
-            )
+            if not position.ended:  # else a process was stopped in what follows
+                means: dict[str, float | None] = {k: s / position.counts[k] for k, s in position.sums.items()}
+                self.watcher.emit(
+                    ev.EpochEnded(task=learner.task, phase=phase, epoch=position.epoch, epochs=epochs, losses=means)
+                )
+                position.ended = True
             self.watcher.on_epoch(phase, position.epoch, epochs)
-            position.epoch, position.batch, position.chunk = position.epoch + 1, 0, 0
+            position.epoch, position.batch, position.chunk, position.ended = position.epoch + 1, 0, 0, False
             position.order, position.augment = {}, {}
             position.sums, position.counts = {}, {}
 

@@ -84,6 +84,11 @@ class Passes:
         self._began += paused
         self._told += paused
 
+    def at(self, what: str, done: int, total: int) -> None:
+        """The pass stands at `done` of `total`, as someone says who counts by himself."""
+        self._total = total
+        self.worked(done - self._done)
+
     def _say(self) -> None:
         assert self._name is not None
         assert self.tell is not None

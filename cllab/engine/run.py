@@ -19,6 +19,7 @@ from cllab.engine.control import Control
 from cllab.engine.evaluation import Accuracies, Evaluator
 from cllab.engine.loop import Loop
 from cllab.engine.parts import build, device_name, open_dataset, pick_device, threads_for, versions
+from cllab.engine.passes import Passes
 from cllab.engine.rng import Rng, derive
 from cllab.engine.scores import Scores
 from cllab.errors import UsageError
@@ -28,6 +29,9 @@ from cllab.methods.base import Learner, Method
 from cllab.models.base import HeadKind, Network
 from cllab.runs import Run
 from cllab.scenarios.base import Stream, Task
+
+UNSAVED_SECONDS = 1.0
+"""So much training may be lost to a stop inside of a pass, where a checkpoint is written in a twentieth of it."""
 
 
 class Session:
@@ -49,17 +53,20 @@ class Session:
         self.scores = Scores()
         self.position = 0
         self.bytes_written: Callable[[], int] = lambda: 0
-        self._started = time.perf_counter()
+        self._paused = 0.0
+        self._started = self._clock()
         self.elapsed_before = 0.0
-        self._saved = time.monotonic()
+        self._saved, self._save_seconds = time.monotonic(), 0.0
         self._training_since: float | None = None
 
         device = self.device = pick_device(config.device)
         rng = Rng(config.seed, device)
         method_cls, method_config = build("method", config.method)
         self.capacity = config.memory.common["capacity"] if method_cls.info.uses_memory else 0
-        with self._timed("load"):
-            self.dataset = open_dataset(config, device)
+        self.passes = Passes()
+        self.passes.tell, self.passes.look = self._tell, self._look
+        with self._timed("load"), self.passes.work("loading"):
+            self.dataset = open_dataset(config, device, progress=self.passes.at)
         scenario_cls, scenario_config = build("scenario", config.scenario)
         self.stream: Stream = scenario_cls(scenario_config).stream(self.dataset, rng)
         self._check_stream()
@@ -80,6 +87,7 @@ class Session:
         if config.train.normalize == "unit":
             info = dataclasses.replace(info, mean=(0.0,), std=(1.0,))
         self.learner = Learner(make, memory, rng, info, augment, device, online=self.stream.online)
+        self.learner.passes = self.passes
         self.learner.n_tasks = self.stream.n_tasks
         if all(task.has_label for task in self.stream.tasks):
             parts = [task.classes for task in self.stream.tasks]
@@ -107,11 +115,15 @@ class Session:
 
     def on_step(self, phase: str) -> None:
         """After every step: evaluate where the stream says so, look at the control, save now and then."""
+        self.on_enter(phase)
+        self.check()
+
+    def on_enter(self, phase: str) -> None:
+        """When a resumed phase goes on: make up for an evaluation that was stopped in its middle."""
         every = self.config.evaluate.every
         if every and phase == "stream" and self.loop.samples // every > self.scores.evaluated_until:
-            self.scores.evaluated_until = self.loop.samples // every
             self._evaluate("stream")
-        self.check()
+            self.scores.evaluated_until = self.loop.samples // every
 
     def on_epoch(self, phase: str, epoch: int, epochs: int) -> None:
         """After every epoch: evaluate where that was asked, in the phase that decides a task's accuracy."""
@@ -129,19 +141,50 @@ class Session:
         """
         if self.control.poll():
             self.save()
-            self.emit(ev.Paused(task=self.learner.task, step=self.learner.step))
-            while self.control.poll():
-                self.control.wait()
-            self.emit(ev.Resumed(task=self.learner.task, step=self.learner.step))
+            self._pause()
             self._saved = time.monotonic()
         if time.monotonic() - self._saved > self.config.train.checkpoint_seconds:
             self.save()
+
+    def before_work(self) -> None:
+        """Before work that no checkpoint can be written in the middle of: save when little time was spent on saving.
+
+        So a process that is killed or stopped in a long pass loses the pass and hardly any training before it.
+        """
+        pause = min(max(UNSAVED_SECONDS, 20 * self._save_seconds), self.config.train.checkpoint_seconds)
+        if time.monotonic() - self._saved > pause:
+            self.save()
+
+    def _pause(self) -> None:
+        began = time.perf_counter()
+        task, step = (self.learner.task, self.learner.step) if hasattr(self, "learner") else (-1, 0)
+        self.emit(ev.Paused(task=task, step=step))
+        while self.control.poll():
+            self.control.wait()
+        self.emit(ev.Resumed(task=task, step=step))
+        self._paused += time.perf_counter() - began
+
+    def _look(self) -> float:
+        """Inside a pass: pause where that is asked; the seconds it took."""
+        before = self._paused
+        if self.control.poll():
+            self._pause()
+        return self._paused - before
+
+    def _tell(self, phase: str, done: int, total: int, seconds: float) -> None:
+        task = self.learner.task if hasattr(self, "learner") else -1
+        self.emit(ev.Working(task=task, phase=phase, done=done, total=total, seconds=seconds))
+
+    def _clock(self) -> float:
+        """Seconds, pauses left out."""
+        return time.perf_counter() - self._paused
 
     # -- the walk
 
     def start(self) -> None:
         """Announce the run, and measure the untrained model where forward transfer asks for it."""
         config, stream = self.config, self.stream
+        self.loop.whole = False  # a run that is stopped in here begins again
         # for code that draws from torch's own generator (dropout, a user's method)
         torch.manual_seed(derive(config.seed, "global"))
         self.emit(
@@ -169,6 +212,7 @@ class Session:
                 ),
                 counts=tuple(tuple(int(v) for v in row) for row in stream.counts.tolist()),
                 steps=tuple(self.method.planned_steps(t, self.loop, self.stream) for t in stream.tasks),
+                passes=tuple(self._planned_passes(t) for t in stream.tasks),
                 n_parameters=sum(p.numel() for p in self.learner.model.parameters()),
                 versions=versions(),
             )
@@ -180,7 +224,27 @@ class Session:
         if config.evaluate.future:
             found = self.evaluator.evaluate(self.method, self.learner, -1)
             self.scores.baseline = found.tasks
-            self.emit(ev.Evaluated(task=-1, moment="task", step=0, samples=0, tasks=found.tasks, seen=None))
+            self.emit(
+                ev.Evaluated(
+                    task=-1, moment="task", step=0, samples=0, tasks=found.tasks, seen=None, images=found.images
+                )
+            )
+        self.loop.whole = True
+
+    def _planned_passes(self, task: Task) -> dict[str, int]:
+        """Images that are only looked at in `task`, by kind of pass."""
+        config, memory = self.config, self.learner.memory
+        before = sum(len(t.train) for t in self.stream.tasks[: task.index])
+        held = min(memory.capacity, before)
+        select = memory.looks(held + len(task.train), task.index) if memory.capacity else 0
+        tests = self.evaluator.size(task.index)
+        times = 1
+        if config.evaluate.every and self.stream.online:
+            times += (before + len(task.train)) // config.evaluate.every - before // config.evaluate.every
+        if config.evaluate.epochs or config.evaluate.report == "best":
+            train = config.train
+            times += train.epochs if self._last_phase == "stream" else train.memory_epochs or train.epochs
+        return {"select": select, "evaluate": times * tests}
 
     def walk(self) -> None:
         """Learn the tasks from the current one on."""
@@ -233,8 +297,8 @@ class Session:
         if memory.capacity == 0:
             return
         self.emit(ev.PhaseStarted(phase="select", task=task.index))
-        began = time.perf_counter()
-        with self._timed("memory", instead_of="train"):
+        began = self._clock()
+        with self._timed("memory", instead_of="train"), self.passes.work("select"):
             if self.method.info.memory_update == "task" or memory.info.per_task:
                 memory.update(self.method.offered(task), learner)
             added, evicted = memory.take_counts()
@@ -253,7 +317,7 @@ class Session:
                     added=added,
                     evicted=evicted,
                     snapshot=name,
-                    seconds=round(time.perf_counter() - began, 4),
+                    seconds=round(self._clock() - began, 4),
                 )
             )
 
@@ -265,7 +329,7 @@ class Session:
         self.emit(ev.TaskEnded(task=task.index, seconds=spent))
 
     def _evaluate(self, moment: str, *, epoch: int = -1, phase: str = "") -> Accuracies:
-        began = time.perf_counter()
+        began = self._clock()
         with self._timed("evaluate", instead_of="" if moment == "task" else "train"):
             found = self.evaluator.evaluate(self.method, self.learner, self.learner.task)
         report_best = moment == "task" and self.config.evaluate.report == "best" and self.scores.epoch_best is not None
@@ -283,7 +347,8 @@ class Session:
                 per_class=found.per_class,
                 epoch=epoch,
                 phase=phase,
-                seconds=round(time.perf_counter() - began, 4),
+                images=found.images,
+                seconds=round(self._clock() - began, 4),
             )
         )
         return found
@@ -321,18 +386,23 @@ class Session:
         }
 
     def all_seconds(self) -> dict[str, float]:
-        """Wall seconds by kind of work, over all processes of the run."""
-        total = self.elapsed_before + time.perf_counter() - self._started
+        """Wall seconds by kind of work, pauses left out, over all processes of the run."""
+        total = self.elapsed_before + self._clock() - self._started
         return {"total": round(total, 3), **{k: round(v, 3) for k, v in self.seconds.items()}}
 
     # -- checkpoints
 
     def save(self) -> None:
-        """Write a complete checkpoint, when there is a run folder."""
-        self._saved = time.monotonic()
-        if self.run is not None:
-            self._count_training()
-            checkpoint.save(self.run.checkpoint_path, saved.collect(self))
+        """Write a complete checkpoint, when there is a run folder.
+
+        In the middle of undivided work there is nothing that could be gone back to: what was saved before it holds.
+        """
+        if self.run is None or not self.loop.whole:
+            return
+        began = self._saved = time.monotonic()
+        self._count_training()
+        checkpoint.save(self.run.checkpoint_path, saved.collect(self))
+        self._save_seconds = time.monotonic() - began
 
     def restore(self, state: dict[str, Any]) -> None:
         """Go back to where a checkpoint was written.
@@ -353,7 +423,7 @@ class Session:
     @contextlib.contextmanager
     def _training(self) -> Iterator[None]:
         """What is not timed as something else inside is training."""
-        self._training_since = time.perf_counter()
+        self._training_since = self._clock()
         try:
             yield
         finally:
@@ -363,17 +433,17 @@ class Session:
     def _count_training(self) -> None:
         """Bring `seconds` up to date in the middle of a task, for a checkpoint or a result."""
         if self._training_since is not None:
-            now = time.perf_counter()
+            now = self._clock()
             self.seconds["train"] += now - self._training_since
             self._training_since = now
 
     @contextlib.contextmanager
     def _timed(self, kind: str, *, instead_of: str = "") -> Iterator[None]:
-        began = time.perf_counter()
+        began = self._clock()
         try:
             yield
         finally:
-            spent = time.perf_counter() - began
+            spent = self._clock() - began
             self.seconds[kind] += spent
             if instead_of:
                 self.seconds[instead_of] -= spent

@@ -89,6 +89,10 @@ class Memory:
             positions, scores = self.choose(candidates, learner)
         self._keep(candidates, positions, scores, learner)
 
+    def looks(self, n: int, task: int) -> int:
+        """How many images `choose` passes through the network, of `n` candidates at the end of task `task`."""
+        return 0
+
     def choose(self, candidates: Split, learner: Learner) -> tuple[Tensor, Tensor | None]:
         """Positions (m,) long of the candidates to keep, m <= capacity, and a score for each of them or None."""
         raise NotImplementedError
@@ -155,7 +159,7 @@ class Memory:
         blank = torch.full((len(positions),), float("nan"), device=self.device)
         kept_old = int(old.sum())
         self.columns = {
-            "images": _gather(candidates, positions),
+            "images": _gather(candidates, positions, learner),
             "labels": candidates.labels[positions],
             "ids": candidates.sample_ids()[positions],
             "tasks": candidates.origin[positions] if candidates.origin is not None else torch.zeros_like(positions),
@@ -170,13 +174,11 @@ def _blank(name: str, column: Tensor) -> bool:
     return name == "scores" and bool(torch.isnan(column).all())
 
 
-def _gather(split: Split, positions: Tensor, chunk: int = 4096) -> Tensor:
+def _gather(split: Split, positions: Tensor, learner: Learner, chunk: int = 4096) -> Tensor:
     """Raw pixels at `positions` (m,), read in chunks so that a lazily decoded split stays within its budget."""
-    return (
-        torch.cat([split.fetch(part) for part in torch.split(positions, chunk)])
-        if len(positions)
-        else split.fetch(positions)
-    )
+    if len(positions) <= chunk:
+        return split.fetch(positions)
+    return torch.cat([split.fetch(part) for part in learner.passes.over(torch.split(positions, chunk))])
 
 
 def ranks_within_class(labels: Tensor, order: Tensor) -> Tensor:

@@ -43,6 +43,9 @@ class Prototype(Memory):
         positions, scores = self.choose(candidates, learner)
         self._keep(candidates, positions, scores, learner)
 
+    def looks(self, n: int, task: int) -> int:
+        return n
+
     def choose(self, candidates: Split, learner: Learner) -> tuple[Tensor, Tensor | None]:
         quota = max(1, self.capacity // max(1, len(learner.seen)))
         published = self.config.rule == "published"

@@ -65,7 +65,7 @@ class Reservoir(Memory):
         count = len(source)
         task = torch.full((count,), learner.task, dtype=torch.long, device=self.device)
         rows = {
-            "images": _gather(new, source),
+            "images": _gather(new, source, learner),
             "labels": new.labels[source],
             "ids": new.sample_ids()[source],
             "tasks": task if new.origin is None else new.origin[source],

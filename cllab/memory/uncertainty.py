@@ -45,6 +45,10 @@ class Uncertainty(Memory):
             "uncertainty", "How the first task is sampled", reference="random"
         )
 
+    def looks(self, n: int, task: int) -> int:
+        skipped = n <= self.capacity or (task == 0 and self.config.first_task == "random")
+        return 0 if skipped else n * len(perturbations(self.config.perturbation))
+
     def choose(self, candidates: Split, learner: Learner) -> tuple[Tensor, Tensor | None]:
         if learner.task == 0 and self.config.first_task == "random":
             return balanced(candidates.labels, self.capacity, learner), None
@@ -86,7 +90,7 @@ def vote_uncertainty(split: Split, learner: Learner, perturbation: str) -> Tenso
     views, heads = perturbations(perturbation), learner.heads
     generator = learner.rng.cpu("perturb")
     votes = torch.zeros(len(split), learner.model.n_classes if heads is None else heads.width, device=split.device)
-    with learner.bulk():
+    with learner.bulk(), learner.passes.work("votes", len(split) * len(views)):
         for start in range(0, len(split), learner.bulk_size):
             stop = min(start + learner.bulk_size, len(split))
             raw = split.fetch(torch.arange(start, stop, device=split.device))
@@ -96,4 +100,5 @@ def vote_uncertainty(split: Split, learner: Learner, perturbation: str) -> Tenso
                 own = scores if heads is None else heads.scores(scores, split.labels[start:stop])
                 winner = own.argmax(dim=1, keepdim=True)
                 part.scatter_add_(1, winner, torch.ones_like(part[:, :1]))
+                learner.passes.worked(len(raw))
     return 1 - votes.max(dim=1).values / len(views)

@@ -17,6 +17,7 @@ from torch import Tensor, nn
 
 from cllab.data.augment.pipeline import Augment, normalize
 from cllab.data.base import DatasetInfo, Split
+from cllab.engine.passes import Passes
 from cllab.engine.rng import Rng
 from cllab.methods._heads import Heads, cross_entropy
 from cllab.models.base import HeadKind, Network
@@ -156,6 +157,7 @@ class Learner:
         heads: which classes compete, where the scenario names the task; None when all do.
         tracing: whether this step is looked at; what is computed only to be published is computed only then.
         traces: what was published of this step so far.
+        passes: through which everything goes that looks at many samples outside of a step.
     """
 
     def __init__(
@@ -192,6 +194,7 @@ class Learner:
         self.heads: Heads | None = None
         self.tracing = False
         self.traces: dict[str, Tensor] = {}
+        self.passes = Passes()
 
     def new_model(self, n_classes: int, head: HeadKind = "linear") -> Network:
         """A freshly drawn network of the run's kind."""
@@ -247,7 +250,8 @@ class Learner:
             return torch.cat([net(x) for x, _ in self._bulk_batches(split)])
 
     def _bulk_batches(self, split: Split) -> Iterator[tuple[Tensor, Tensor]]:
-        for part in torch.split(torch.arange(len(split), device=split.device), self.bulk_size):
+        parts = torch.split(torch.arange(len(split), device=split.device), self.bulk_size)
+        for part in self.passes.over(parts):
             yield self.normalize(split.fetch(part)), split.labels[part]
 
     def trace(self, **values: Tensor | float) -> None:

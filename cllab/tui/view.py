@@ -219,19 +219,9 @@ def rates(state: RunState, last: int = 600) -> tuple[list[float], list[float]]:
     return [number(r.images_per_second) for r in records], [number(r.device_bytes) for r in records]
 
 
-def seconds_left(state: RunState, window: int = 300) -> float | None:
-    """Seconds until the last step at the recent pace, pauses left out; None while it cannot be known."""
-    if state.started is None or state.is_over or len(state.steps) < 2:
-        return None
-    planned = sum(s for s in state.started.steps if isinstance(s, (int, float)))
-    records = state.steps[-window:]
-    steps = records[-1].step - records[0].step
-    begin, end = records[0].t, records[-1].t
-    # evaluations count, pauses do not
-    spent = end - begin - sum(max(0.0, min(b, end) - max(a, begin)) for a, b in state.breaks)
-    if steps <= 0 or spent <= 0 or planned <= 0:
-        return None
-    return max(0.0, (planned - records[-1].step) * spent / steps)
+def seconds_left(state: RunState) -> float | None:
+    """Seconds until the end at the pace so far, pauses left out; None while it cannot be known."""
+    return state.seconds_left
 
 
 def clock(seconds: float | None) -> str:

@@ -200,7 +200,7 @@ def without_results(run: Run) -> tuple[Any, list[dict[str, Any]]]:
     """What a run came to, without what depends on the clock or on how often it was begun."""
     result = run.result()
     assert result is not None
-    events = [e for e in run.events() if not isinstance(e, (ev.Resumed, ev.Warned))]
+    events = [e for e in run.events() if not isinstance(e, (ev.Resumed, ev.Warned, *ev.BY_CLOCK))]
     return {k: v for k, v in result.items() if k != "seconds"}, [ev.without_times(e) for e in events]
 
 

@@ -237,7 +237,7 @@ def controlled(store: RunStore, on: dict[int, str], **tables: Any) -> tuple[Run,
 
 
 def plain(events: list[ev.Event]) -> list[dict[str, Any]]:
-    return [ev.without_times(e) for e in events if not isinstance(e, (ev.Paused, ev.Resumed))]
+    return [ev.without_times(e) for e in events if not isinstance(e, (ev.Paused, ev.Resumed, *ev.BY_CLOCK))]
 
 
 def test_a_pause_changes_nothing_but_the_clock(store: RunStore) -> None:
