@@ -15,8 +15,9 @@ from dataclasses import dataclass, field, replace
 from cllab import events as ev
 
 TRAIN = "train"
-FORWARD = 0.2
-"""Seconds of an image in a pass against those of a trained one, until a pass was measured: 0.1 to 0.35 were seen."""
+FORWARD = 0.15
+"""Seconds of an image in a pass against those of a trained one, until a pass was measured: 0.1 (a small network, batch
+16) to 0.35 (convolutions) were seen."""
 TREND = 4
 """Tasks that must have been learned before a trend in the cost of a step is believed."""
 
@@ -35,7 +36,7 @@ class Pace:
         spent: seconds of work, pauses left out.
         clock: of the newest record; 0 before the first.
         running: the pass under way: its kind, and (done, total, seconds) of it.
-        image: seconds of a trained image lately.
+        images: images that were trained on.
     """
 
     planned: tuple[Mapping[str, float], ...] = ()
@@ -46,7 +47,7 @@ class Pace:
     spent: float = 0.0
     clock: float = 0.0
     running: tuple[str, float, float, float] | None = None
-    image: float = 0.0
+    images: float = 0.0
     waiting: bool = False
 
     # -- the fold
@@ -65,7 +66,8 @@ class Pace:
         if isinstance(event, ev.Paused):
             return replace(pace._add(TRAIN, gap, 0), waiting=True) if not self.running else replace(pace, waiting=True)
         if isinstance(event, ev.TaskStarted):
-            return replace(pace, task=event.task)
+            # what goes before the first task is done once, and no measure of anything that comes
+            return replace(pace, task=event.task, spent=pace.spent if self.done else 0.0)
         if isinstance(event, ev.Working):
             return pace._working(event, gap)
         if isinstance(event, ev.MemoryUpdated):
@@ -73,9 +75,9 @@ class Pace:
         if isinstance(event, ev.Evaluated):
             return pace._ended("evaluate", event.seconds, gap, event.images or pace._tested(event))
         if isinstance(event, ev.StepEnded):
-            image = 1 / event.images_per_second if event.images_per_second > 0 else self.image
+            images = self.images + gap * max(0.0, event.images_per_second)
             steps = max(0, event.step - self.step)
-            return replace(pace._add(TRAIN, gap, steps), step=event.step, image=image, task=event.task)
+            return replace(pace._add(TRAIN, gap, steps), step=event.step, images=images, task=event.task)
         return pace._add(TRAIN, gap, 0)
 
     def _plan(self, event: ev.RunStarted) -> Pace:
@@ -127,7 +129,7 @@ class Pace:
     def left(self) -> float | None:
         """Seconds of work that are left; None while nothing was measured."""
         step, slope = self._step()
-        if not self.planned or (step is None and self.running is None and not self.done):
+        if not self.planned or (step is None and (self.later[0].get(TRAIN) or not self.done)):
             return None
         t = min(max(0, self.task), len(self.planned) - 1)
         later = self.later[t + 1]
@@ -182,7 +184,7 @@ class Pace:
             known = {i: cost for i, cost in of.items() if cost[1] > 0}
             recent = [cost for i, cost in known.items() if i >= t - 2] or list(known.values())
             units = sum(n for _, n in recent)
-            rate = sum(s for s, _ in recent) / units if units else FORWARD * self.image
+            rate = sum(s for s, _ in recent) / units if units else self._look()
         return running + rate * (mine + later)
 
     def _of_running(self, kind: str) -> tuple[float, float | None]:
@@ -192,6 +194,14 @@ class Pace:
         _, done, total, seconds = self.running
         rate = seconds / done
         return rate * max(0.0, total - done), rate
+
+    def _look(self) -> float:
+        """Seconds of an image in a pass of a kind not measured yet: as in others, else by what training takes."""
+        told = [cost for kind, of in self.done.items() if kind != TRAIN for cost in of.values() if cost[1] > 0]
+        if told:
+            return sum(s for s, _ in told) / sum(n for _, n in told)
+        trained = sum(s for s, _ in self.done.get(TRAIN, {}).values())
+        return FORWARD * trained / self.images if self.images > 0 else 0.0
 
     def _units(self, kind: str, t: int) -> float:
         if self.running is not None and self.running[0] == kind:

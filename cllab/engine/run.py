@@ -31,7 +31,8 @@ from cllab.runs import Run
 from cllab.scenarios.base import Stream, Task
 
 UNSAVED_SECONDS = 1.0
-"""So much training may be lost to a stop inside of a pass, where a checkpoint is written in a twentieth of it."""
+SAVING = 20
+"""A stop inside of a pass loses so much training at most, or so many times what it takes to write a checkpoint."""
 
 
 class Session:
@@ -151,7 +152,7 @@ class Session:
 
         So a process that is killed or stopped in a long pass loses the pass and hardly any training before it.
         """
-        pause = min(max(UNSAVED_SECONDS, 20 * self._save_seconds), self.config.train.checkpoint_seconds)
+        pause = min(max(UNSAVED_SECONDS, SAVING * self._save_seconds), self.config.train.checkpoint_seconds)
         if time.monotonic() - self._saved > pause:
             self.save()
 
@@ -298,9 +299,10 @@ class Session:
             return
         self.emit(ev.PhaseStarted(phase="select", task=task.index))
         began = self._clock()
-        with self._timed("memory", instead_of="train"), self.passes.work("select"):
+        with self._timed("memory", instead_of="train"):
             if self.method.info.memory_update == "task" or memory.info.per_task:
-                memory.update(self.method.offered(task), learner)
+                with self.passes.work("select"):
+                    memory.update(self.method.offered(task), learner)
             added, evicted = memory.take_counts()
             name = f"after_task_{task.index + 1:02d}.npz" if self.run else ""
             if self.run:

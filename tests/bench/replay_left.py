@@ -1,7 +1,7 @@
 """How true the time left was: `python tests/bench/replay_left.py RUN...` replays the records of finished runs.
 
-For every tenth of a run's time of work (pauses and the time between two processes left out, from the first record of
-training on) it prints the time left that the app and the console showed then, what it then took, and how far off it was.
+For every tenth of a run's time of work (from its first record on, without pauses and the time between two processes)
+it prints the time left that the app and the console showed then, what it then took, and how far off that was.
 """
 
 from __future__ import annotations
@@ -39,12 +39,8 @@ def main(paths: list[str]) -> int:
         for k, spent, left, truth in tenths(run):
             off = None if left is None else left / truth - 1
             worst = max(worst, abs(off) if off is not None else 9.0)
-            shown = (
-                f"{left:8.1f} s {truth:7.1f} s {100 * off:+7.1f} %"
-                if left is not None and off is not None
-                else "unknown"
-            )
-            print(f"  {k:5} {spent:7.1f} s {shown}")
+            shown = "   unknown" if left is None else f"{left:8.1f} s"
+            print(f"  {k:5} {spent:7.1f} s {shown} {truth:7.1f} s {100 * (off or 0):+7.1f} %")
     print(f"worst: {100 * worst:.1f} %")
     return int(worst > 0.25)
 

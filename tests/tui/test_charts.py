@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -315,7 +316,7 @@ def test_labels_fill_the_rows_in_their_order(wishes: list[tuple[int, float]]) ->
 
 def test_time_left_leaves_pauses_out() -> None:
     start = next(e for e in records(n_tasks=2, steps=10))
-    state = RunState().apply(start)
+    state = RunState().apply(replace(start, t=99.6))
 
     def step(n: int, t: float) -> ev.StepEnded:
         return ev.StepEnded(
@@ -323,12 +324,12 @@ def test_time_left_leaves_pauses_out() -> None:
         )
 
     state = fold(state, [step(1, 100.0), step(51, 120.0)])
-    assert seconds_left(state) == pytest.approx(149 * 20 / 50)
+    assert seconds_left(state) == pytest.approx(149 * 20.4 / 51)
     # an hour of pause, and then half a minute of a process that died and was resumed
     state = fold(state, [ev.Paused(t=125.0, task=0, step=60), ev.Resumed(t=3725.0, task=0, step=60), step(101, 3745.0)])
-    assert seconds_left(state) == pytest.approx(99 * 45 / 100)
+    assert seconds_left(state) == pytest.approx(100 * 45.4 / 101)
     state = fold(state, [ev.Resumed(t=3775.0, task=0, step=101, from_checkpoint=True), step(151, 3795.0)])
-    assert seconds_left(state) == pytest.approx(49 * 65 / 150)
+    assert seconds_left(state) == pytest.approx(100 * 65.4 / 151)
     assert seconds_left(RunState()) is None
 
 
