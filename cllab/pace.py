@@ -171,14 +171,15 @@ class Pace:
     def _pass(self, kind: str, t: int, now: float | None, later: float) -> float:
         """Seconds of the passes `kind` that are left, in task `t` and after it."""
         running, rate = self._of_running(kind)
+        is_running = self.running is not None and self.running[0] == kind
         of = self.done.get(kind, {})
         if now is None:
             # nobody planned it: what it took in the tasks before, in those to come
             before = [s for i, (s, _) in of.items() if i < t]
             mean = sum(before) / len(before) if before else of[t][0] if t in of else 0.0
-            mine = 0.0 if t in of or running else mean
+            mine = 0.0 if t in of or is_running else mean
             return running + mine + mean * (len(self.planned) - t - 1)
-        under_way = self.running[2] if self.running is not None and self.running[0] == kind else 0.0
+        under_way = self.running[2] if self.running is not None and is_running else 0.0
         mine = max(0.0, now - self._units_done(kind, t) - under_way)
         if rate is None:
             known = {i: cost for i, cost in of.items() if cost[1] > 0}
