@@ -5,6 +5,10 @@ running Fisher (Eq. 6, here with per-batch gradients) and a path score (Eq. 8: t
 Riemannian distance it went), both scaled to 1, the score averaged over tasks. `score = "published"` is Rainbow Memory's
 code (arXiv:2103.17230), where the path score is 0 by a defect and the Fisher is the running mean alone, with the
 penalty's own gradient in it.
+
+The default strength was chosen as EWC's, on the same images set aside, seeds 1 and 2. Last accuracy in percent at
+strengths 0, 0.1, 1: 88.3, 87.2, 81.6 on Blurry10-Online with 500 stored; 58.3, 62.0, 66.7 (and 64.5 at 10) on ten
+permutations. At 0.1 the mean of both streams is highest: what is held wins on the one what it costs on the other.
 """
 
 from __future__ import annotations
@@ -44,7 +48,7 @@ class RWalk(Method):
         """Settings."""
 
         strength: float = param(
-            0.01, "Weight of the penalty", source="lambda; reg_coef", low=0, log=True, reference=100.0
+            0.1, "Weight of the penalty", source="lambda; reg_coef", low=0, log=True, reference=100.0
         )
         decay: float = param(
             0.9, "Share of the old Fisher that a step keeps", source="1 - alpha, Eq. 6", low=0, high=1, reference=0.5
