@@ -242,7 +242,7 @@ class Run:
             state = "paused" if isinstance(last, ev.Paused) else "training" if last is not None else "starting"
             return RunStatus(state, updated=updated, pid=self._pid())
         if isinstance(last, ev.RunEnded):
-            if last.status == "done" and not self.result_path.exists():
+            if last.status == "done" and not os.path.exists(self.result_path):
                 return RunStatus(
                     "lost", "its process died before the result was written; cllab resume goes on", updated
                 )
@@ -328,7 +328,7 @@ class Run:
             return ""
         try:
             # one command a line, the newest last; what was asked of a former process was not asked of this one
-            asked, _, name = self.control_path.read_text(encoding="utf-8").strip().rpartition("\n")[2].partition(" ")
+            asked, _, name = files.read_bytes(self.control_path).decode().strip().rpartition("\n")[2].partition(" ")
             ours = int(asked) >= self.lock_path.stat().st_mtime_ns
         except (OSError, ValueError):
             return ""

@@ -8,9 +8,9 @@ from typing import Annotated
 
 import typer
 
-from cllab.cli.many import Jobs, run_missing
+from cllab.cli.many import STOPPED, Jobs, run_missing
 from cllab.cli.options import Json, Quiet, Runs
-from cllab.errors import EXIT_DONE, EXIT_FAILED, CllabError, DataError, UsageError
+from cllab.errors import EXIT_DONE, CllabError, DataError, UsageError
 from cllab.files import expand
 
 
@@ -84,13 +84,13 @@ def check_claims(
             configs = claims.configurations(one, expectation)
             try:
                 missing = [c for c in configs if done.get(c) is None]
-                code = code or run_missing(missing, store, done, quiet=quiet, go_on=reuse)
+                code = run_missing(missing, store, done, quiet=quiet, go_on=reuse) or code
             except DataError as error:
                 if preset != "all":
                     raise
                 narrate(f"passed over: {one.name}: {error}")
                 continue
-            if code not in (EXIT_DONE, EXIT_FAILED):
+            if code in STOPPED:
                 raise typer.Exit(code)
             found = {c.seed: o for c in configs if (o := done.get(c)) is not None}
             verdict = claims.judge(one, expectation, found)

@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from cllab.cli.many import Jobs, run_missing
+from cllab.cli.many import STOPPED, Jobs, run_missing
 from cllab.cli.options import Json, PresetName, Quiet, Runs, Sets
-from cllab.errors import EXIT_DONE, EXIT_FAILED, UsageError, nearest
+from cllab.errors import EXIT_DONE, UsageError, nearest
 from cllab.files import expand
 
 if TYPE_CHECKING:
@@ -89,9 +89,9 @@ def tune(
         code, missing = run_missing(missing[:1], store, done, quiet=quiet), missing[1:]
     if code == EXIT_DONE:
         tuning.check_metric(config.name, metric, [o.metrics for run in wanted if (o := done.get(run)) is not None])
-    if code in (EXIT_DONE, EXIT_FAILED):
+    if code not in STOPPED:
         code = run_missing(missing, store, done, quiet=quiet, jobs=jobs) or code
-    if code not in (EXIT_DONE, EXIT_FAILED):
+    if code in STOPPED:
         if not quiet:
             there = sum(done.get(run) is not None for run in wanted)
             narrate(f"{there} of {len(wanted)} runs are finished; the same command goes on with the others")

@@ -80,7 +80,7 @@ def test_looking_at_a_foreign_run_never_runs_its_method(
     index.refresh()
     assert len(index.entries) == 3
     estimate(config(seed=9), index.entries, load())
-    many._unfinished(store, [config()])
+    many._Begun(store).find(config())
     assert not marker.exists()
     # the file would tell: naming it runs it
     cllab("explain", str(tmp_path / "theirs.py"))

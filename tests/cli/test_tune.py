@@ -202,17 +202,6 @@ def test_runs_at_once_are_the_runs_one_after_another(cllab: Cllab, plan: str, st
     assert one.out.splitlines()[4].split("|")[:3] == two.out.splitlines()[4].split("|")[:3]
 
 
-def test_a_run_that_fails_does_not_hold_up_the_others(
-    cllab: Cllab, plan: str, store: RunStore, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    script = "import sys; sys.exit(1 if '-s1' in sys.argv[1] else 3)"
-    monkeypatch.setenv("CLLAB_WORKER_CMD", f'{sys.executable} -c "{script}"')
-    said = cllab("table", plan, "--jobs", "2", "--quiet")
-    assert said.code in (1, 3)
-    assert "toy seed 1" in said.err
-    assert len(list(store)) == 2
-
-
 def wait(what: Any, seconds: float = 60.0) -> None:
     until = time.monotonic() + seconds
     while not what():
