@@ -145,7 +145,8 @@ class Picture(Lines):
         if known:
             told = "  ".join(f"{j + 1}:{percent(v, 0)}" for j, v in known[-_LISTED_TASKS:])
             seen = next((e.seen for e in reversed(state.evaluations) if e.seen is not None), None)
-            rows.append(_row("tasks", None, f"{told}   all seen {percent(seen)} %", width))
+            about = "about " if state.evaluations[-1].moment == "glance" else ""
+            rows.append(_row("tasks", None, f"{about}{told}   all seen {percent(seen)} %", width))
         if len(state.memory):
             held = state.memory[-1]
             filled = held.samples / held.capacity if held.capacity else 0.0

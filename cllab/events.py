@@ -148,8 +148,8 @@ class Evaluated(Event):
     """Accuracies on test data.
 
     Attributes:
-        moment: "task" (a row of the accuracy matrix), "epoch" (after one epoch of a phase) or "stream" (every n
-            samples).
+        moment: "task" (a row of the accuracy matrix), "epoch" (after one epoch of a phase), "stream" (every n
+            samples) or "glance" (within a task, on part of the test images: to be watched, in no metric).
         tasks: accuracy on every task's test set, None where it was not evaluated.
         seen: accuracy over all test samples of the classes seen so far.
         per_class: per stream label, None for classes not evaluated.

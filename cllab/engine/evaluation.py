@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from cllab.data.base import Split
 from cllab.methods.base import Learner, Method
 from cllab.models.base import Network
 from cllab.scenarios.base import Stream
@@ -48,7 +49,8 @@ class Evaluator:
         self.top_k = top_k
         self.batch_size = batch_size
         self.future = future
-        self._cache: dict[int, Tensor] = {}
+        self._cache: dict[tuple[int, int], Tensor] = {}
+        self._parts: dict[tuple[int, int], Split] = {}
         self._cached_bytes = 0
         self._ahead: Network | None = None
 
@@ -56,9 +58,20 @@ class Evaluator:
         """Tasks whose classes have all been seen after task `t` (-1: none); with `future`, every task."""
         return list(range(self.stream.n_tasks)) if self.future else self._learned(t)
 
-    def size(self, t: int) -> int:
-        """How many test images an evaluation after task `t` looks at."""
-        return sum(len(self.stream.tasks[i].test) for i in self.covered(t))
+    def size(self, t: int, part: int = 0) -> int:
+        """How many test images an evaluation after task `t` looks at; with `part`, at most so many of every task's."""
+        sizes = [len(self.stream.tasks[i].test) for i in self.covered(t)]
+        return sum(min(size, part) for size in sizes) if part else sum(sizes)
+
+    def _test(self, i: int, part: int) -> Split:
+        """Task i's test set, or `part` of its images at even distances, always the same."""
+        test = self.stream.tasks[i].test
+        if not part or part >= len(test):
+            return test
+        if (i, part) not in self._parts:
+            places = torch.arange(part, device=test.device) * len(test) // part
+            self._parts[i, part] = test.subset(places)
+        return self._parts[i, part]
 
     def _learned(self, t: int) -> list[int]:
         if t < 0:
@@ -70,8 +83,8 @@ class Evaluator:
         return [task.index for task in self.stream.tasks if known.issuperset(task.classes)]
 
     @torch.inference_mode()
-    def evaluate(self, method: Method, learner: Learner, t: int) -> Accuracies:
-        """Accuracies after task `t`."""
+    def evaluate(self, method: Method, learner: Learner, t: int, *, part: int = 0) -> Accuracies:
+        """Accuracies after task `t`; with `part`, on so many test images of every task."""
         stream = self.stream
         n_classes = stream.n_classes
         which = self.covered(t)
@@ -84,12 +97,12 @@ class Evaluator:
         total_per_class = torch.zeros(n_classes, device=learner.device)
         learned = set(self._learned(t))
         self._ahead = None
-        total_images = self.size(t)
+        total_images = self.size(t, part)
         with learner.bulk(), learner.passes.work("evaluate", total_images):
             method.prepare_evaluation()
             for i in which:
-                labels = stream.tasks[i].test.labels
-                hit, open_hit = self._hits(method, learner, i, n_seen)
+                labels = self._test(i, part).labels
+                hit, open_hit = self._hits(method, learner, i, n_seen, part)
                 counts.append(hit.sum())
                 unnamed.append(open_hit.sum())
                 if i in learned:
@@ -100,25 +113,25 @@ class Evaluator:
         hits, open_hits, per_class_hits, per_class_total = (part.tolist() for part in values)
         total = sum(per_class_total)
         return Accuracies(
-            self._row(which, hits),
+            self._row(which, hits, part),
             sum(per_class_hits) / total if total else None,
             tuple(h / n if n else None for h, n in zip(per_class_hits, per_class_total, strict=True)),
-            self._row(which, open_hits) if n_seen else (),
+            self._row(which, open_hits, part) if n_seen else (),
             total_images,
         )
 
-    def _row(self, which: list[int], hits: list[float]) -> tuple[float | None, ...]:
+    def _row(self, which: list[int], hits: list[float], part: int) -> tuple[float | None, ...]:
         row: list[float | None] = [None] * self.stream.n_tasks
         for i, hit_count in zip(which, hits, strict=True):
-            size = len(self.stream.tasks[i].test)
+            size = len(self._test(i, part))
             row[i] = hit_count / size if size else None
         return tuple(row)
 
-    def _hits(self, method: Method, learner: Learner, i: int, n_seen: int) -> tuple[Tensor, Tensor]:
+    def _hits(self, method: Method, learner: Learner, i: int, n_seen: int, part: int) -> tuple[Tensor, Tensor]:
         """Twice (N,) float: 1 where the label is among the k best of task i's test samples; as the scenario has it, and
         among the first `n_seen` classes without the task's name (the same where `n_seen` is 0)."""
         task = self.stream.tasks[i]
-        labels = task.test.labels
+        labels = self._test(i, part).labels
         label = task.index if task.has_label else None
         own: Tensor | None = None
         if task.has_label:
@@ -126,7 +139,7 @@ class Evaluator:
         hits, open_hits = [], []
         size = self.batch_size or learner.bulk_size
         for start in range(0, len(labels), size):
-            x = self._images(i, learner, start, min(start + size, len(labels)))
+            x = self._images(i, part, learner, start, min(start + size, len(labels)))
             y = labels[start : start + size, None]
             scores = method.predict(x, label)
             if n_seen:
@@ -160,14 +173,14 @@ class Evaluator:
         best = scores.topk(k, dim=1).indices if k > 1 else scores.argmax(dim=1, keepdim=True)
         return (best == y).any(dim=1)
 
-    def _images(self, i: int, learner: Learner, start: int, stop: int) -> Tensor:
-        if i in self._cache:
-            return self._cache[i][start:stop]
-        test = self.stream.tasks[i].test
+    def _images(self, i: int, part: int, learner: Learner, start: int, stop: int) -> Tensor:
+        if (i, part) in self._cache:
+            return self._cache[i, part][start:stop]
+        test = self._test(i, part)
         need = 4 * len(test) * torch.Size(test.shape).numel()
         if self._cached_bytes + need <= CACHE_BYTES.get(learner.device.type, 0):
             self._cached_bytes += need
             parts = torch.split(torch.arange(len(test), device=test.device), learner.bulk_size)
-            self._cache[i] = torch.cat([learner.normalize(test.fetch(p)) for p in parts])
-            return self._cache[i][start:stop]
+            self._cache[i, part] = torch.cat([learner.normalize(test.fetch(p)) for p in parts])
+            return self._cache[i, part][start:stop]
         return learner.normalize(test.fetch(torch.arange(start, stop, device=test.device)))

@@ -35,6 +35,12 @@ SAVING = 20
 """A stop inside of a pass loses so much training at most, or so many times what it takes to write a checkpoint."""
 
 
+FORWARD = 0.35
+"""An image that is only looked at, against one that is learned from, where a glance is not to cost too much."""
+GLANCES, GLANCING, LEAST_IMAGES = 10, 0.02, 50
+"""Glances at the test images within a task at most, their share of the task's work, and images of a task in each."""
+
+
 class Session:
     """One run from its first task to its result.
 
@@ -53,6 +59,7 @@ class Session:
         self.seconds = {"train": 0.0, "evaluate": 0.0, "memory": 0.0, "load": 0.0}
         self.scores = Scores()
         self.position = 0
+        self._glances = (0, 0, 1)
         self.bytes_written: Callable[[], int] = lambda: 0
         self._paused = 0.0
         self._started = self._clock()
@@ -125,6 +132,11 @@ class Session:
         if every and phase == "stream" and self.loop.samples // every > self.scores.evaluated_until:
             self._evaluate("stream")
             self.scores.evaluated_until = self.loop.samples // every
+        times, part, distance = self._glances
+        step = self.learner.step - self.scores.task_step
+        if self.scores.glances < times and step >= (self.scores.glances + 1) * distance:
+            self._evaluate("glance", part=part)
+            self.scores.glances += 1
 
     def on_epoch(self, phase: str, epoch: int, epochs: int) -> None:
         """After every epoch: evaluate where that was asked, in the phase that decides a task's accuracy."""
@@ -232,7 +244,26 @@ class Session:
             )
         self.loop.whole = True
 
-    def _planned_passes(self, task: Task) -> dict[str, int]:
+    def _plan_glances(self, task: Task) -> tuple[int, int, int]:
+        """How often `task` is glanced at while it is learned, at how many test images of every task, and after how many
+        steps each: so that a person who watches a long task sees it being learned.
+
+        A share of `GLANCING` of the task's work at most, counted in images; none where that is not worth a look, and
+        none where evaluations within a task were asked for.
+        """
+        config = self.config
+        covered = len(self.evaluator.covered(task.index))
+        if config.evaluate.every or config.evaluate.epochs or config.evaluate.report == "best" or not covered:
+            return 0, 0, 1
+        steps = self.method.planned_steps(task, self.loop, self.stream)
+        looked = sum(v for k, v in self._planned_passes(task, glancing=False).items() if k != "evaluate")
+        images = int(GLANCING * (steps * config.train.batch_size / FORWARD + looked))
+        times = min(GLANCES, images // (covered * LEAST_IMAGES))
+        if times < 2:
+            return 0, 0, 1
+        return times, images // (covered * times), max(1, steps // (times + 1))
+
+    def _planned_passes(self, task: Task, *, glancing: bool = True) -> dict[str, int]:
         """Images that are only looked at in `task`, by kind of pass."""
         config, memory = self.config, self.learner.memory
         before = sum(len(t.train) for t in self.stream.tasks[: task.index])
@@ -245,7 +276,8 @@ class Session:
         if config.evaluate.epochs or config.evaluate.report == "best":
             train = config.train
             times += train.epochs if self._last_phase == "stream" else train.memory_epochs or train.epochs
-        return {"select": select, "evaluate": times * tests}
+        glances, part, _ = self._plan_glances(task) if glancing else (0, 0, 1)
+        return {"select": select, "evaluate": times * tests + glances * self.evaluator.size(task.index, part)}
 
     def walk(self) -> None:
         """Learn the tasks from the current one on."""
@@ -262,6 +294,7 @@ class Session:
 
     def _task(self, task: Task) -> None:
         loop, method = self.loop, self.method
+        self._glances = self._plan_glances(task)
         loop.begin(task, loop.done if self.learner.task == task.index else 0)
         before = dict(self.seconds)
         with self._training():
@@ -283,6 +316,7 @@ class Session:
         learner.seen = tuple(sorted({*learner.seen, *task.exposed}))
         learner.own = task.classes
         self.scores.epoch_best = None
+        self.scores.task_step, self.scores.glances = learner.step, 0
         n = max(learner.seen) + 1
         with learner.seeded("init"):
             if self.config.train.head == "reset":
@@ -330,10 +364,10 @@ class Session:
         spent = {k: round(v - before[k], 4) for k, v in self.seconds.items() if k != "load"}
         self.emit(ev.TaskEnded(task=task.index, seconds=spent))
 
-    def _evaluate(self, moment: str, *, epoch: int = -1, phase: str = "") -> Accuracies:
+    def _evaluate(self, moment: str, *, epoch: int = -1, phase: str = "", part: int = 0) -> Accuracies:
         began = self._clock()
         with self._timed("evaluate", instead_of="" if moment == "task" else "train"):
-            found = self.evaluator.evaluate(self.method, self.learner, self.learner.task)
+            found = self.evaluator.evaluate(self.method, self.learner, self.learner.task, part=part)
         report_best = moment == "task" and self.config.evaluate.report == "best" and self.scores.epoch_best is not None
         seen = max(self.scores.epoch_best or 0.0, found.seen or 0.0) if report_best else found.seen
         if moment == "stream" and found.seen is not None:
@@ -346,7 +380,7 @@ class Session:
                 samples=self.loop.samples,
                 tasks=found.tasks,
                 seen=seen,
-                per_class=found.per_class,
+                per_class=() if part else found.per_class,
                 epoch=epoch,
                 phase=phase,
                 images=found.images,

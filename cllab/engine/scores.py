@@ -26,6 +26,7 @@ class Scores:
         curve: (samples seen, accuracy on what was seen) over the stream.
         epoch_best: best epoch of the current task so far.
         evaluated_until: evaluations over the stream so far.
+        task_step, glances: step at which the current task began, and glances in it so far.
     """
 
     rows: list[Row] = field(default_factory=list)
@@ -38,6 +39,8 @@ class Scores:
     curve: list[tuple[int, float]] = field(default_factory=list)
     epoch_best: float | None = None
     evaluated_until: int = 0
+    task_step: int = 0
+    glances: int = 0
 
     def add(self, tasks: Row, unnamed: Row, per_class: Row, seen: float | None, *, report_best: bool) -> None:
         """Note the evaluation at the end of a task."""
@@ -88,6 +91,8 @@ class Scores:
             "curve": [list(p) for p in self.curve],
             "epoch_best": self.epoch_best,
             "evaluated_until": self.evaluated_until,
+            "task_step": self.task_step,
+            "glances": self.glances,
         }
 
     @classmethod
@@ -104,4 +109,6 @@ class Scores:
             curve=[(int(n), float(a)) for n, a in state["curve"]],
             epoch_best=state["epoch_best"],
             evaluated_until=int(state["evaluated_until"]),
+            task_step=int(state.get("task_step", 0)),
+            glances=int(state.get("glances", 0)),
         )

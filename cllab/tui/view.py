@@ -77,6 +77,7 @@ class Curves:
         mean: (n,) the value over all.
         end: planned last step; the axis never moves.
         bounds: (E + 1,) step at which each task begins, and the end.
+        whole: (n,) bool: measured on all test images; None when all are.
     """
 
     x: Floats
@@ -84,6 +85,7 @@ class Curves:
     mean: Floats
     end: float
     bounds: Floats
+    whole: NDArray[np.bool_] | None = None
 
 
 def number(value: object) -> float:
@@ -113,7 +115,7 @@ def accuracy_curves(state: RunState) -> Curves:
             bounds = np.arange(n + 1.0)
             x = np.array([e.task + 1.0 for e in points])
     end = max(float(bounds[-1]), float(x[-1]) if len(x) else 0.0, 1.0)
-    return Curves(x, y, mean, end, bounds)
+    return Curves(x, y, mean, end, bounds, np.array([e.moment != "glance" for e in points], bool))
 
 
 def _bounds(state: RunState, n: int) -> Floats:
@@ -126,9 +128,13 @@ def _bounds(state: RunState, n: int) -> Floats:
 
 
 def forgetting_curves(curves: Curves) -> Curves:
-    """How far each task is below the best it ever was, from its first evaluation on."""
+    """How far each task is below the best it ever was, from its first evaluation on; glances at a part of the test
+    images are no measure of it."""
     if not len(curves.x):
         return curves
+    if curves.whole is not None:
+        x, y, mean = (values[curves.whole] for values in (curves.x, curves.y, curves.mean))
+        curves = Curves(x, y, mean, curves.end, curves.bounds)
     known = np.isfinite(curves.y)
     best = np.maximum.accumulate(np.where(known, curves.y, -np.inf), axis=0)
     y = np.where(known, best - curves.y, np.nan)
