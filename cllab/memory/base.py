@@ -43,7 +43,7 @@ class Memory:
     Attributes:
         capacity: how many samples it may hold.
         columns: payload by name, each (M, ...) on the device: images uint8, labels, ids, tasks, entered long, scores
-            float.
+            float. What was taken from it, splits too, stays what it is when the memory is updated.
     """
 
     info: ClassVar[MemoryInfo]
@@ -69,7 +69,7 @@ class Memory:
         }
 
     def __len__(self) -> int:
-        return len(self.columns["labels"])
+        return len(self._held()["labels"])
 
     def begin_run(self, learner: Learner) -> None:
         """Called once before the first task."""
@@ -106,9 +106,9 @@ class Memory:
 
     def split(self) -> Split:
         """The stored samples as a split, to train or evaluate on."""
-        images = TensorImages(self.columns["images"])
-        index = torch.arange(len(self), device=self.device)
-        return Split(images, index, self.columns["labels"], self.columns["tasks"], None, self.columns["ids"])
+        columns = self.columns
+        index = torch.arange(len(columns["labels"]), device=self.device)
+        return Split(TensorImages(columns["images"]), index, columns["labels"], columns["tasks"], None, columns["ids"])
 
     def retrieve(self, n: int, generator: torch.Generator) -> tuple[Tensor, Tensor, Tensor]:
         """`n` samples, uniformly without replacement (all when fewer are stored).
@@ -117,15 +117,16 @@ class Memory:
         """
         n = min(n, len(self))
         chosen = deliver(torch.randperm(len(self), generator=generator)[:n], self.device)
-        return self.columns["images"].index_select(0, chosen), self.columns["labels"].index_select(0, chosen), chosen
+        held = self._held()
+        return held["images"].index_select(0, chosen), held["labels"].index_select(0, chosen), chosen
 
     def counts(self, column: str, n: int) -> Tensor:
         """(n,) long on the CPU: stored samples per value of a column ("labels", "tasks")."""
-        return torch.bincount(self.columns[column], minlength=n).cpu()
+        return torch.bincount(self._held()[column], minlength=n).cpu()
 
     def bytes(self) -> dict[str, int]:
         """Bytes by kind of payload."""
-        return {k: v.numel() * v.element_size() for k, v in self.columns.items() if v.numel() and not _blank(k, v)}
+        return {k: v.numel() * v.element_size() for k, v in self._held().items() if v.numel() and not _blank(k, v)}
 
     def state_dict(self) -> dict[str, Any]:
         """Everything a checkpoint needs."""
@@ -149,6 +150,10 @@ class Memory:
         out = self.added, self.evicted
         self.added = self.evicted = 0
         return out
+
+    def _held(self) -> dict[str, Tensor]:
+        """The columns, to look at before the next update and not to give away."""
+        return self.columns
 
     def _keep(self, candidates: Split, positions: Tensor, scores: Tensor | None, learner: Learner) -> None:
         n_old = len(self)

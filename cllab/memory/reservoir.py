@@ -3,6 +3,9 @@
 Vitter, "Random sampling with a reservoir", ACM TOMS 1985, Algorithm R; for replay: Chaudhry et al. 2019,
 arXiv:1902.10486. `rule = "published"` is the off-by-one of Rainbow Memory's code, which inserts with probability K /
 seen instead of K / (seen + 1).
+
+Samples lie in slots that are allocated once and written in place, so that an update costs what it writes, not what the
+memory holds; columns that were given away are left alone, and the next update goes on in a copy.
 """
 
 from __future__ import annotations
@@ -12,6 +15,7 @@ from typing import Any, Literal
 
 import numpy as np
 import torch
+from torch import Tensor
 
 from cllab.data.augment._draw import deliver
 from cllab.data.base import Split
@@ -33,7 +37,25 @@ class Reservoir(Memory):
             "exact", "Probability of insertion: exact, or the published code's off-by-one", reference="published"
         )
 
-    seen = 0
+    def __init__(self, config: Any, capacity: int, shape: tuple[int, int, int], device: torch.device) -> None:
+        self.seen = 0
+        self._slots: dict[str, Tensor] = {}
+        self._filled: dict[str, Tensor] = {}
+        self._lent = False
+        super().__init__(config, capacity, shape, device)
+
+    @property
+    def columns(self) -> dict[str, Tensor]:
+        """The filled slots."""
+        self._lent = True
+        return dict(self._filled)
+
+    @columns.setter
+    def columns(self, value: dict[str, Tensor]) -> None:
+        self._filled, self._slots = value, {}
+
+    def _held(self) -> dict[str, Tensor]:
+        return self._filled
 
     def update(self, new: Split, learner: Learner) -> None:
         if self.capacity == 0 or len(new) == 0:
@@ -72,11 +94,26 @@ class Reservoir(Memory):
             "entered": torch.full((count,), learner.step, dtype=torch.long, device=self.device),
             "scores": torch.full((count,), float("nan"), device=self.device),
         }
+        self._open(size)
         for name, values in rows.items():
-            column = self.columns[name]
-            if len(column) < size:
-                column = torch.cat([column, column.new_empty(size - len(column), *column.shape[1:])])
-            self.columns[name] = column.index_copy(0, where, values)
+            self._slots[name].index_copy_(0, where, values)
+
+    def _open(self, size: int) -> None:
+        """Slots that nobody else looks at, the first `size` of them counted as filled."""
+        n = len(self)
+        if self._lent or not self._slots:
+            self._slots = {k: v.new_empty(self.capacity, *v.shape[1:]) for k, v in self._filled.items()}
+            for name, column in self._filled.items():
+                self._slots[name][:n] = column
+        elif size == n:
+            return
+        self._lent = False
+        self._filled = {name: slots[:size] for name, slots in self._slots.items()}
+
+    def state_dict(self) -> dict[str, Any]:
+        # a file holds the whole storage of a view
+        columns = {name: column.clone() for name, column in self._filled.items()}
+        return {"columns": columns, "added": self.added, "evicted": self.evicted, "own": self.own_state()}
 
     def own_state(self) -> dict[str, Any]:
         return {"seen": self.seen}

@@ -12,7 +12,7 @@ from torch import Tensor
 
 from cllab import catalog
 from cllab.memory import uncertainty
-from cllab.memory.base import fill, ranks_within_class
+from cllab.memory.base import Memory, fill, ranks_within_class
 from cllab.memory.prototype import herd
 from cllab.memory.uncertainty import pick, vote_uncertainty
 from tests.memory.stores import agrees, make_learner, make_memory, split_of
@@ -71,6 +71,58 @@ def test_reservoir_sample_by_sample_equals_one_update() -> None:
         assert agrees(memory)
         assert memory.own_state() == {"seen": 100}
     assert kept[0] == kept[1] == kept[2]
+
+
+def reservoir_of(sizes: list[int], capacity: int, look: bool) -> tuple[Memory, list[dict[str, torch.Tensor]]]:
+    memory = make_memory("reservoir", capacity)
+    learner, first, looks = make_learner(memory, seed=5), 0, []
+    for n in sizes:
+        learner.step += 1
+        memory.update(split_of(torch.arange(n) % 10, first=first), learner)
+        first += n
+        if look:
+            looks.append(memory.columns)
+    return memory, looks
+
+
+def same(a: dict[str, torch.Tensor], b: dict[str, torch.Tensor]) -> bool:
+    return a.keys() == b.keys() and all(torch.equal(v.nan_to_num(-1.0), b[k].nan_to_num(-1.0)) for k, v in a.items())
+
+
+def test_a_reservoir_writes_in_place_what_it_wrote_into_copies() -> None:
+    sizes = [3, 30, 1, 16, 50, 7]
+    unseen, _ = reservoir_of(sizes, 40, look=False)
+    seen, looks = reservoir_of(sizes, 40, look=True)
+    assert same(unseen.columns, seen.columns)
+    for i, look in enumerate(looks):  # what was given away is what the memory held then
+        assert same(look, reservoir_of(sizes[: i + 1], 40, look=False)[0].columns)
+
+
+def test_a_reservoir_nobody_looks_into_stays_where_it_is() -> None:
+    memory = make_memory("reservoir", 40)
+    learner = make_learner(memory)
+    places = set()
+    for i in range(20):
+        memory.update(split_of(torch.arange(8), first=8 * i), learner)
+        places.add(memory._held()["images"].data_ptr())
+        memory.retrieve(5, torch.Generator())
+        memory.counts("labels", 10), memory.bytes(), len(memory)
+    assert len(places) == 1
+    split = memory.split()
+    ids, pixels = split.sample_ids().clone(), split.fetch(torch.arange(40)).clone()
+    for i in range(20):
+        memory.update(split_of(torch.arange(8), first=1000 + 8 * i), learner)
+    assert torch.equal(split.sample_ids(), ids)
+    assert torch.equal(split.fetch(torch.arange(40)), pixels)
+    assert not torch.equal(memory.columns["ids"], ids)
+
+
+def test_a_half_filled_reservoir_is_saved_without_its_empty_slots() -> None:
+    memory = make_memory("reservoir", 40)
+    memory.update(split_of(torch.arange(8)), make_learner(memory))
+    assert all(len(v) == 8 for v in memory.columns.values())
+    for column in memory.state_dict()["columns"].values():
+        assert column.untyped_storage().nbytes() == column.numel() * column.element_size()
 
 
 # -- random and class-balanced
