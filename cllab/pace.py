@@ -62,7 +62,7 @@ class Pace:
         gap = max(0.0, t - self.clock) if self.clock and not self.waiting else 0.0
         pace = replace(self, clock=max(t, self.clock), spent=self.spent + gap)
         if isinstance(event, ev.RunStarted):
-            return replace(pace._plan(event), spent=0.0)
+            return replace(pace._plan(event), spent=0.0, done={}, running=None)
         if isinstance(event, ev.Paused):
             return replace(pace._add(TRAIN, gap, 0), waiting=True) if not self.running else replace(pace, waiting=True)
         if isinstance(event, ev.TaskStarted):

@@ -102,12 +102,15 @@ def _train(run: Run, control: Control, sinks: Sequence[ev.Sink], resume: bool) -
         return EXIT_FAILED
     run.result_path.unlink(missing_ok=True)
 
+    session: Session | None = None
+
     def emit(event: ev.Event) -> None:
+        if state is not None and session is None and isinstance(event, ev.Working):
+            return  # the data are read again; the first record of a resumed process says that it goes on
         writer(event)
         for sink in sinks:
             sink(event)
 
-    session: Session | None = None
     status, reason, code = "done", "", EXIT_DONE
     try:
         if state is None:

@@ -139,3 +139,16 @@ def test_the_bar_never_goes_back_and_fills_with_time() -> None:
         if state.pace.spent > 0.25 * total:
             assert state.fraction == pytest.approx(state.pace.spent / total, abs=0.01)
     assert last == pytest.approx(1.0)
+
+
+def test_reading_the_data_is_no_part_of_any_task() -> None:
+    state = RunState().apply(ev.PhaseStarted(t=900.0, phase="loading"))
+    state = state.apply(ev.Working(t=950.0, task=-1, phase="loading", done=5, total=10, seconds=50.0))
+    state = state.apply(ev.Working(t=999.0, task=-1, phase="loading", done=10, total=10, seconds=99.0))
+    assert (state.phase, state.phase_step, state.phase_steps) == ("loading", 10, 10)
+    for event in told(lambda _: 0.1, 0.016, 0.005):
+        state = state.apply(event)
+        if len(state.steps) == 50:
+            break
+    assert state.pace.spent == pytest.approx(5.0)
+    assert set(state.pace.done) == {"train"}

@@ -219,6 +219,13 @@ def test_reading_the_data_tells_how_far_it_is_and_can_be_stopped(
     assert train(run, signals=False) == 143
     stop = False
     assert train(run, resume=True, signals=False) == 0
+    # a run that goes on says so first: the time in which there was no process is a break
+    run = store.create(configured("finetune"))
+    at_pass(monkeypatch, 5, lambda _: run.command("stop"))
+    assert train(run, signals=False) == 143
+    before = sum(isinstance(e, ev.Working) and e.phase == "loading" for e in run.events())
+    assert train(run, resume=True, signals=False) == 0
+    assert sum(isinstance(e, ev.Working) and e.phase == "loading" for e in run.events()) == before
 
 
 def test_a_pass_of_nobody_costs_nothing_and_one_inside_of_another_adds_to_it() -> None:
