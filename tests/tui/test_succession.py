@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-
 from pathlib import Path
 from typing import Any
 
@@ -141,4 +140,3 @@ def test_a_stop_that_was_asked_for_elsewhere_is_shown(tmp_path: Path) -> None:
 
     tell(app, story)
     lock.release()
-

@@ -41,10 +41,6 @@ class Replayable(Screen[Any]):
     ]
     REPLAY_ACTIONS: ClassVar[frozenset[str]] = frozenset({"play", "scrub", "scrub_task", "scrub_to", "speed"})
 
-    def __init__(self) -> None:
-        super().__init__()
-        self._watched = ""
-
     @property
     def lab(self) -> CllabApp:
         """The app, with its own type."""
@@ -68,11 +64,9 @@ class Replayable(Screen[Any]):
         A run that was opened after its end stays: then it is the past that somebody looks at.
         """
         feed = self.lab.feed
-        if feed is None or feed.replayed:
+        if feed is None or feed.replayed or feed.is_training:
             return
-        if feed.is_training:
-            self._watched = feed.run.id
-        elif self._watched == feed.run.id and (feed.state.is_over or feed.state.status == "lost"):
+        if feed.was_training and (feed.state.is_over or feed.state.status == "lost"):
             following = successor(feed.run)
             if following is None:
                 return
