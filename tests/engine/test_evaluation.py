@@ -156,6 +156,16 @@ def test_without_its_name_a_task_competes_with_all_classes_seen_and_no_others() 
     assert asked == [0, None, 1, None], "a method that is told the task is asked twice"
 
 
+def test_a_task_counts_once_all_of_its_classes_were_seen() -> None:
+    from dataclasses import replace
+
+    stream = planted(lambda y, _: one_hot(y)).stream
+    first = replace(stream.tasks[0], exposed=(0, 1, 2, 6, 7))
+    mixed = Evaluator(replace(stream, tasks=(first, *stream.tasks[1:])))
+    assert mixed.covered(0) == [0, 3]
+    assert mixed.covered(1) == [0, 1, 3]
+
+
 def test_a_row_counts_each_tasks_own_samples() -> None:
     from dataclasses import replace
 

@@ -160,7 +160,7 @@ def test_published_code_only_ever_corrects_the_last_group() -> None:
     session, method = session_of(
         scenario={"name": "blurry", "tasks": 5},
         train={"head": "reset"},
-        method={"algorithm": "published", "features": 8},
+        method={"algorithm": "published", "features": 8, "bias_epochs": 2},
     )
     groups = []
     begin = method.begin_task

@@ -222,13 +222,16 @@ def test_the_published_validation_images_are_also_trained_on() -> None:
     method, task = session.method, session.stream.tasks[0]
     assert len(method.offered(task)) == len(task.train)
     learn(session)
+    assert len(method.offered(task)) == len(task.train)
     valid = method.valid  # type: ignore[attr-defined]
     assert torch.bincount(valid["labels"]).tolist() == [3, 3], "6 held out, for 2 classes"
 
 
 def test_stage_2_is_cross_entropy_of_the_corrected_scores_and_moves_two_numbers() -> None:
     """Eqs. 4-5, on validation images of all classes; the old groups keep theirs."""
-    session = at_task("bic", 1, memory={"capacity": 80}, method={"bias_epochs": 1, "bias_lr": 0.1})
+    session = at_task(
+        "bic", 1, model={"norm": True}, memory={"capacity": 80}, method={"bias_epochs": 1, "bias_lr": 0.1}
+    )
     learner, method = session.learner, session.method
     learn(session)
     learner.model.eval()
@@ -240,8 +243,10 @@ def test_stage_2_is_cross_entropy_of_the_corrected_scores_and_moves_two_numbers(
     slopes = torch.autograd.grad(loss, [scale, shift])
     batches: list[Tensor] = []
     watch(session, lambda b: batches.append(b.y))
+    before = {k: v.clone() for k, v in learner.model.state_dict().items()}
     method._stage_2(session.stream.tasks[1], session.loop, 1)  # type: ignore[attr-defined]
     assert [len(b) for b in batches] == [len(valid["labels"])]
+    assert all(torch.equal(v, before[k]) for k, v in learner.model.state_dict().items()), "the network stands"
     # the first step of Adam goes the rate against the sign of the slope
     expected = [1 - 0.1 * float(slopes[0].sign()), -0.1 * float(slopes[1].sign())]
     assert method.bias[1].tolist() == pytest.approx(expected, abs=1e-3)  # type: ignore[attr-defined]

@@ -135,3 +135,16 @@ def test_other_phases_are_not_projected(method: str) -> None:
     before = flat([p.grad for p in learner.model.parameters() if p.grad is not None])
     session.method.after_backward(batch)
     assert np.array_equal(flat([p.grad for p in learner.model.parameters() if p.grad is not None]), before)
+
+
+def test_in_the_middle_of_a_task_only_earlier_ones_constrain() -> None:
+    """A run that is resumed there gathers the memories anew, when the current task has samples of its own."""
+    session = at_task("gem", 2, memory={"capacity": 100})
+    learn(session, 48)
+    method: Any = session.method
+    assert len(ring(session).rows(2)) == 20
+    kept = method._past_gradients(list(session.learner.model.parameters()))
+    method.past = []
+    again = method._past_gradients(list(session.learner.model.parameters()))
+    assert torch.equal(kept, again)
+    assert len(again) == 2

@@ -81,24 +81,25 @@ def test_mixed_images_have_the_labels_of_what_was_pasted() -> None:
             assert own == pytest.approx(float(shares[i // 16]), abs=1e-6)
 
 
-def test_batches_are_augmented_and_normalized_and_replay_draws_for_itself() -> None:
-    """The stream's pixels do not hang on how much is replayed."""
-    runs: dict[int, list[Batch]] = {}
-    for capacity in (20, 40):
-        session = at_task("rm", 1, memory={"capacity": capacity}, train={"augment": ["crop", "flip"]})
-        runs[capacity] = []
-        watch(session, runs[capacity].append)
-        learn(session)
-    info = session.dataset.info
-    changed = 0
-    for one, other in zip(runs[20], runs[40], strict=True):
-        assert torch.equal(one.x[:8], other.x[:8])
-        assert one.ids[:8].tolist() == other.ids[:8].tolist()
-        plain = (one.raw.float() / 255 - info.mean[0]) / info.std[0]
-        changed += int((one.x - plain).abs().flatten(1).amax(1).gt(1e-3).sum())
-        # a crop or a flip only moves pixels: what is in the middle of an image is somewhere in what is seen
-        assert one.x.max() <= plain.max() + 1e-4
-    assert changed > 0.5 * 16 * len(runs[20])
+@pytest.mark.parametrize("chunk", [1, 1 << 20])
+def test_stream_and_replay_are_augmented_each_by_draws_of_its_own(chunk: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(make.CHUNK_FLOATS, "cpu", chunk)  # a batch at a time, or all at once
+    session = at_task("rm", 1, memory={"capacity": 20}, train={"augment": ["crop", "flip"]})
+    learner = session.learner
+    drawing = [torch.Generator() for _ in range(2)]
+    for generator, name in zip(drawing, ("augment", "augment-replay"), strict=True):
+        generator.set_state(learner.rng.cpu(name).get_state())
+    found: list[Batch] = []
+    watch(session, found.append)
+    learn(session)
+    at_once = [found] if chunk > 1 else [[batch] for batch in found]
+    assert len(found) > 10
+    for batches in at_once:
+        for part, generator in ((slice(None, 8), drawing[0]), (slice(8, None), drawing[1])):
+            raw = torch.cat([b.raw[part] for b in batches])
+            seen = learner.pipeline(raw, generator)
+            assert not torch.equal(seen, raw)
+            assert torch.equal(torch.cat([b.x[part] for b in batches]), learner.normalize(seen))
 
 
 def test_images_are_normalized_with_the_datasets_numbers() -> None:

@@ -5,6 +5,7 @@ The checkout is never touched: the forked process compiles the one module from t
 
 from __future__ import annotations
 
+import atexit
 import contextlib
 import gc
 import importlib
@@ -12,6 +13,8 @@ import importlib.abc
 import importlib.util
 import json
 import os
+import resource
+import shutil
 import signal
 import sys
 import tempfile
@@ -69,6 +72,9 @@ def warm() -> None:
 
     torch.set_num_threads(1)
     os.environ["PYTEST_DISABLE_PLUGIN_AUTOLOAD"] = "1"
+    # what one fork has compiled, the next ones load
+    sys.dont_write_bytecode, sys.pycache_prefix = False, tempfile.mkdtemp(prefix="cllab-mutations-")
+    atexit.register(shutil.rmtree, sys.pycache_prefix, ignore_errors=True)
     gc.freeze()  # collections in the forks need not look at what is here
 
 
@@ -87,9 +93,10 @@ class _Note:
             self.first = f"{report.nodeid}: {str(report.longrepr)[-300:]}"
 
 
-def _child(mutant: Mutant | None, tests: tuple[str, ...], answer: Path) -> None:
+def _child(mutant: Mutant | None, tests: tuple[str, ...], answer: Path, limit: int) -> None:
     """The forked process: never returns."""
     code, note = 3, _Note()
+    resource.setrlimit(resource.RLIMIT_CPU, (limit, limit + 5))
     try:
         with open(os.devnull, "w") as nothing:
             for stream in (1, 2):
@@ -106,7 +113,9 @@ def _child(mutant: Mutant | None, tests: tuple[str, ...], answer: Path) -> None:
         os._exit(0)
 
 
-def _judged(mutant: Mutant | None, tests: tuple[str, ...], answer: Path, seconds: float) -> Outcome:
+def _judged(mutant: Mutant | None, tests: tuple[str, ...], answer: Path, status: int, seconds: float) -> Outcome:
+    if os.WIFSIGNALED(status) and os.WTERMSIG(status) == signal.SIGXCPU:
+        return Outcome(mutant, tests, "timeout", "computes without an end", seconds)
     if not answer.exists():
         return Outcome(mutant, tests, "broken", "the process ended without an answer", seconds)
     found = json.loads(answer.read_text())
@@ -114,13 +123,14 @@ def _judged(mutant: Mutant | None, tests: tuple[str, ...], answer: Path, seconds
     return Outcome(mutant, tests, kind, found["by"], seconds)
 
 
-def run(work: Sequence[tuple[Mutant | None, tuple[str, ...]]], jobs: int, limit: float) -> Iterator[Outcome]:
+def run(work: Sequence[tuple[Mutant | None, tuple[str, ...]]], jobs: int, limit: int) -> Iterator[Outcome]:
     """Outcomes in the order in which they come; without a mutant, the tests run on the code as it is.
 
     Args:
         work: mutants, and the tests to run on each.
         jobs: processes at a time.
-        limit: seconds after which one is killed; a line that makes the tests go on for ever is noticed by that.
+        limit: seconds of computing after which one is stopped; a line that makes the tests go on for ever is noticed
+            by that. Time that a busy machine gives to others does not count.
     """
     todo, running = list(reversed(work)), {}
     with tempfile.TemporaryDirectory() as folder:
@@ -131,24 +141,16 @@ def run(work: Sequence[tuple[Mutant | None, tuple[str, ...]]], jobs: int, limit:
                     answer = Path(folder) / f"{len(todo)}.json"
                     pid = os.fork()
                     if pid == 0:
-                        _child(mutant, tests, answer)
+                        _child(mutant, tests, answer, limit)
                     running[pid] = (mutant, tests, answer, time.monotonic())
                 time.sleep(0.02)
                 for pid, (mutant, tests, answer, began) in list(running.items()):
-                    spent = time.monotonic() - began
-                    if os.waitpid(pid, os.WNOHANG)[0]:
+                    ended, status = os.waitpid(pid, os.WNOHANG)
+                    if ended:
                         del running[pid]
-                        yield _judged(mutant, tests, answer, spent)
-                    elif spent > limit:
-                        _kill(pid)
-                        del running[pid]
-                        yield Outcome(mutant, tests, "timeout", f"still running after {limit:.0f} s", spent)
+                        yield _judged(mutant, tests, answer, status, time.monotonic() - began)
         finally:
             for pid in running:
-                _kill(pid)
-
-
-def _kill(pid: int) -> None:
-    with contextlib.suppress(ProcessLookupError):
-        os.kill(pid, signal.SIGKILL)
-        os.waitpid(pid, 0)
+                with contextlib.suppress(ProcessLookupError):
+                    os.kill(pid, signal.SIGKILL)
+                    os.waitpid(pid, 0)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib.util
 import json
 import re
+import signal
 import subprocess
 import sys
 from collections import Counter
@@ -74,9 +75,10 @@ def test_a_text_that_is_not_there_or_there_twice_is_stale() -> None:
 @pytest.mark.parametrize(("code", "kind"), [(0, "survived"), (1, "noticed"), (2, "broken"), (5, "broken")])
 def test_only_a_failed_test_is_a_notice(tmp_path: Path, code: int, kind: str) -> None:
     answer = tmp_path / "answer.json"
-    assert running._judged(None, (), answer, 1.0).kind == "broken"
+    assert running._judged(None, (), answer, 0, 1.0).kind == "broken"
+    assert running._judged(None, (), answer, signal.SIGXCPU, 1.0).kind == "timeout"
     answer.write_text(json.dumps({"code": code, "by": "a test"}))
-    assert running._judged(None, (), answer, 1.0).kind == kind
+    assert running._judged(None, (), answer, 0, 1.0).kind == kind
 
 
 @pytest.mark.slow

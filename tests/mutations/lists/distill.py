@@ -2,16 +2,18 @@
 
 from tests.mutations.mutant import of
 
+HEADS = "tests/methods/test_heads.py::test"
+BIC = "tests/methods/test_bic.py::test"
 DISTILL = "tests/methods/test_oracles_distill.py"
 
 MUTANTS = [
     *of(
         "cllab/methods/lwf.py",
-        f"{DISTILL} tests/methods/test_task_aware.py",
+        f"{DISTILL} tests/methods/test_task_aware.py::test_lwf_distils_every_old_head tests/methods/test_lwf.py",
         (
             "teacher and student exchanged",
-            "distill.soft_cross_entropy(scores[:, :known], before[:, :known], temperature)",
-            "distill.soft_cross_entropy(before[:, :known], scores[:, :known], temperature)",
+            "distill.soft_cross_entropy(compared, before[:, :known], temperature)",
+            "distill.soft_cross_entropy(before[:, :known], compared, temperature)",
         ),
         (
             "named: teacher and student exchanged",
@@ -20,6 +22,10 @@ MUTANTS = [
         ),
         ("new classes are distilled", "known = max(learner.old) + 1", "known = scores.shape[1]"),
         ("a class less is distilled", "known = max(learner.old) + 1", "known = max(learner.old)"),
+        ("tasks: as they are", 'terms["cross-entropy"] / n', 'terms["cross-entropy"]'),
+        ("tasks: without the factor T^2", "self.config.temperature**2 *", ""),
+        ("tasks: the other share", "(1 - 1 / n) *", "1 / n *"),
+        ("all outputs: old ones alone", 'scores if self.config.outputs == "all" else', "scores if False else"),
         ("without the temperature", "before[:, :known], temperature)", "before[:, :known], 1.0)"),
         (
             "named: without the temperature",
@@ -63,8 +69,8 @@ MUTANTS = [
         ),
         (
             "the scores are not softened",
-            "(scores / temperature).log_softmax(dim=1)).sum(dim=1).mean()",
-            "scores.log_softmax(dim=1)).sum(dim=1).mean()",
+            "(scores / temperature).log_softmax(dim=1)[:,",
+            "scores.log_softmax(dim=1)[:,",
         ),
         ("a sum over the batch", ".sum(dim=1).mean()\n\n\ndef mean_where", ".sum()\n\n\ndef mean_where"),
         ("a mean over all samples", "(values * weight).sum() / weight.sum().clamp(min=1)", "(values * weight).mean()"),
@@ -76,7 +82,7 @@ MUTANTS = [
     ),
     *of(
         "cllab/methods/icarl.py",
-        f"{DISTILL} tests/methods/test_icarl.py",
+        f"{DISTILL} tests/methods/test_icarl.py {HEADS}_icarls_labels_speak_of_their_own_tasks_outputs",
         (
             "keeps all old classes, its own too",
             "kept = tuple(c for c in learner.old if c not in learner.own)",
@@ -95,10 +101,17 @@ MUTANTS = [
             '"distillation": held.sum(dim=1).mean(),',
         ),
         ("a mean over classes", "(held * mask).sum(dim=1).mean()", "(held * mask).mean()"),
+        ("the teacher is not softened", ".div(self.config.temperature).sigmoid()", ".sigmoid()"),
+        ("labels say something of all tasks", "        if batch.heads is not None:\n", "        if False:\n"),
+        (
+            "published: all classes compete",
+            "loss = cross_entropies(batch.heads, scores, batch.y)",
+            "loss = cross_entropies(None, scores, batch.y)",
+        ),
         (
             "targets by softmax",
-            "(0, k - self.teacher.n_classes)).sigmoid()",
-            "(0, k - self.teacher.n_classes)).softmax(dim=1)",
+            ".div(self.config.temperature).sigmoid()",
+            ".div(self.config.temperature).softmax(dim=1)",
         ),
         (
             "the teacher is exchanged at the task's beginning",
@@ -150,7 +163,9 @@ MUTANTS = [
     ),
     *of(
         "cllab/methods/bic.py",
-        f"{DISTILL} tests/methods/test_bic.py",
+        f"{DISTILL} {BIC}_validation_images_are_never_trained_on_and_the_budget_is_kept "
+        f"{BIC}_only_the_newest_classes_are_corrected {BIC}_published_code_only_ever_corrects_the_last_group "
+        f"{HEADS}_bic_distils_task_by_task_and_corrects_nothing_where_tasks_are_named",
         (
             "the share counts its own classes as old in a blurry stream",
             "tuple(c for c in learner.old if c not in learner.own)",
@@ -191,16 +206,38 @@ MUTANTS = [
             "self._corrected(self.teacher(batch.x), before=True)",
             "self._corrected(self.teacher(batch.x))",
         ),
+        (
+            "named: all classes compete",
+            "classification = cross_entropy(learner.heads,",
+            "classification = cross_entropy(None,",
+        ),
+        ("named: something is held out", "if learner.heads is None else 0", "if True else 0"),
+        (
+            "named: distilled over all old classes at once",
+            "        if heads is None:\n            return scores",
+            "        if True:\n            return scores",
+        ),
+        (
+            "named: all classes compete",
+            "classification = cross_entropy(learner.heads,",
+            "classification = cross_entropy(None,",
+        ),
+        ("named: something is held out", "if learner.heads is None else 0", "if True else 0"),
+        (
+            "named: distilled over all old classes at once",
+            "        if heads is None:\n            return scores",
+            "        if True:\n            return scores",
+        ),
         ("another temperature", "TEMPERATURE = 2.0", "TEMPERATURE = 1.0"),
         (
             "new classes are distilled",
-            "distill.soft_cross_entropy(scores.index_select(1, self.kept), before, TEMPERATURE)",
-            "distill.soft_cross_entropy(scores[:, : before.shape[1]], before, TEMPERATURE)",
+            "distill.soft_cross_entropy(self._old(scores), self._old(before), TEMPERATURE)",
+            "distill.soft_cross_entropy(scores, before[:, : scores.shape[1]], TEMPERATURE)",
         ),
         (
             "teacher and student exchanged",
-            "distill.soft_cross_entropy(scores.index_select(1, self.kept), before, TEMPERATURE)",
-            "distill.soft_cross_entropy(before, scores.index_select(1, self.kept), TEMPERATURE)",
+            "distill.soft_cross_entropy(self._old(scores), self._old(before), TEMPERATURE)",
+            "distill.soft_cross_entropy(self._old(before), self._old(scores), TEMPERATURE)",
         ),
         (
             "all groups are corrected",

@@ -27,18 +27,18 @@ MUTANTS = [
         ),
         (
             "draws with replacement",
-            "torch.randperm(len(self), generator=generator)[:n], self.device)\n        return self.columns",
-            "torch.randint(len(self), (n,), generator=generator), self.device)\n        return self.columns",
+            "torch.randperm(len(self), generator=generator)[:n], self.device)\n        held =",
+            "torch.randint(len(self), (n,), generator=generator), self.device)\n        held =",
         ),
         (
             "draws the first ones",
-            "torch.randperm(len(self), generator=generator)[:n], self.device)\n        return self.columns",
-            "torch.arange(n), self.device)\n        return self.columns",
+            "torch.randperm(len(self), generator=generator)[:n], self.device)\n        held =",
+            "torch.arange(n), self.device)\n        held =",
         ),
         (
             "labels of other samples are drawn",
-            'self.columns["labels"].index_select(0, chosen), chosen',
-            'self.columns["labels"][:n], chosen',
+            'held["labels"].index_select(0, chosen), chosen',
+            'held["labels"][:n], chosen',
         ),
         (
             "an old sample counts as entered now",
@@ -206,7 +206,8 @@ MUTANTS = [
     ),
     *of(
         "cllab/memory/uncertainty.py",
-        some(
+        "tests/methods/test_heads.py::test_uncertainty_is_of_the_classes_of_a_samples_task "
+        + some(
             "published_stride_example",
             "even_picks_are_at_floor_of_j_n_over_q",
             "small_classes_are_kept_whole",
@@ -214,7 +215,12 @@ MUTANTS = [
             "every_class_gets_its_quota_and_scores_are_kept_beside_the_samples",
             "the_published_first_task_is_a_balanced_draw",
         ),
-        ("uncertainty in train mode", "with learner.bulk():", "with __import__('contextlib').nullcontext():"),
+        ("uncertainty in train mode", "with learner.bulk(), learner.passes", "with learner.passes"),
+        (
+            "all classes are voted for where tasks are named",
+            "own = scores if heads is None else",
+            "own = scores[:, : heads.width] if heads else scores if heads is None else",
+        ),
         (
             "uncertainty without normalization",
             "learner.model(learner.normalize(view(raw, generator)))",

@@ -67,11 +67,11 @@ MUTANTS = [
             "sum(h / len(stream.tasks[i].test) for i, h in zip(which, hits, strict=True)) / len(which)",
         ),
         (
-            "classes of the first test sample",
+            "hits of other samples' classes",
             "hits_per_class.index_add_(0, labels, hit)",
-            "hits_per_class.index_add_(0, labels.clamp(max=int(labels[0])), hit)",
+            "hits_per_class.index_add_(0, labels.flip(0), hit)",
         ),
-        ("in training mode", "with learner.bulk():", "with __import__('contextlib').nullcontext():"),
+        ("in training mode", "with learner.bulk(), learner.passes", "with learner.passes"),
         ("a method is not told that it is evaluated", "            method.prepare_evaluation()\n", ""),
         ("the task is not named", "label = task.index if task.has_label else None", "label = None"),
         (
@@ -97,8 +97,8 @@ MUTANTS = [
         ("the best instead of the k best", "k = min(self.top_k, scores.shape[1])", "k = 1"),
         (
             "a row of other tasks' sizes",
-            "size = len(self.stream.tasks[i].test)",
-            "size = len(self.stream.tasks[0].test)",
+            "size = len(self._test(i, part))",
+            "size = len(self._test(0, part))",
         ),
         (
             "not normalized where there is no room",

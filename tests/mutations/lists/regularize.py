@@ -8,7 +8,7 @@ IMPORTANCE = "tests/methods/test_importance.py"
 MUTANTS = [
     *of(
         "cllab/methods/ewc.py",
-        f"{PENALTY} {IMPORTANCE} tests/methods/test_task_aware.py",
+        f"{PENALTY} {IMPORTANCE} tests/methods/test_task_aware.py::test_penalties_of_several_tasks_merge_into_one",
         (
             "the data's labels instead of drawn ones",
             "            found = imp.fisher_of_batch(",
@@ -75,7 +75,7 @@ MUTANTS = [
             'candidates = learner.memory.candidates(split, learner) if phase == "stream" else split',
             "candidates = split",
         ),
-        ("published: the data's labels", "scores.detach().argmax(dim=1)", "batch.y"),
+        ("published: the data's labels", "own.detach().argmax(dim=1)", "batch.y"),
         (
             "published: batches count alike",
             "len(batch.y) / len(candidates)",

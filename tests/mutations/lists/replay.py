@@ -4,13 +4,23 @@ from tests.mutations.mutant import of
 
 REPLAY = "tests/methods/test_oracles_replay.py"
 PROJECTION = "tests/methods/test_oracles_projection.py"
-TASKS = "tests/methods/test_replay.py"
-BILEVEL = "tests/methods/test_bilevel.py"
+ER = "tests/methods/test_replay.py::test_er"
+CLOSED = " ".join(
+    f"tests/methods/test_bilevel.py::test_{name}"
+    for name in (
+        "displacement_of_a_batch_is_the_closed_form",
+        "replay_and_validation_memory_hold_what_they_should",
+        "published_draws_leave_out_the_numbers_of_the_validation_draw",
+        "one_level_takes_as_many_steps",
+        "interpolation_is_exact_and_in_place",
+    )
+)
 
 MUTANTS = [
     *of(
         "cllab/methods/er.py",
-        f"{REPLAY} {TASKS} tests/methods/test_task_aware.py",
+        f"{REPLAY} {ER}_replays_as_many_as_the_batch_holds_and_stores_what_it_has_learned "
+        f"{ER}_remembers_samples_as_they_were_and_not_as_they_were_augmented",
         (
             "offers its memory to itself while rehearsing",
             "if self.rehearsing or memory.info.per_task",
@@ -164,7 +174,7 @@ MUTANTS = [
     ),
     *of(
         "cllab/methods/ftml.py",
-        f"{REPLAY} {BILEVEL}",
+        f"{REPLAY} {CLOSED}",
         (
             "never draws the current task",
             "torch.randint(len(memory.tasks), (1,)",
@@ -197,7 +207,7 @@ MUTANTS = [
     ),
     *of(
         "cllab/methods/_bilevel.py",
-        f"{REPLAY} {BILEVEL}",
+        f"{REPLAY} {CLOSED}",
         ("without the temperature", "(scores / temperature).log_softmax(dim=1)", "scores.log_softmax(dim=1)"),
         ("targets without the temperature", "(own / config.temperature).softmax(dim=1)", "own.softmax(dim=1)"),
         (
@@ -285,7 +295,7 @@ MUTANTS = [
     ),
     *of(
         "cllab/methods/bcl_single.py",
-        f"{REPLAY} {BILEVEL}",
+        f"{REPLAY} {CLOSED}",
         (
             "draws from the current task",
             'memory.draw(config.replay_size, learner.rng.cpu("replay"))',
@@ -303,7 +313,7 @@ MUTANTS = [
     ),
     *of(
         "cllab/methods/bcl_dual.py",
-        f"{REPLAY} {BILEVEL}",
+        f"{REPLAY} {CLOSED}",
         ("without its own outer rate", "lr=config.outer_lr or None", "lr=None"),
         ("validates on earlier tasks alone", 'part="held", current=True', 'part="held", current=False'),
         ("validates on what is replayed", 'part="held", current=True', 'part="replay", current=True'),

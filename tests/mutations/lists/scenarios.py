@@ -71,11 +71,23 @@ MUTANTS = [
         (
             "iCaRL's order depends on the seed",
             "return shuffled(range(n_classes), 1993)",
-            "return shuffled(range(n_classes), rng.seed)",
+            "return shuffled(range(n_classes), seed)",
         ),
-        ("bilevel: the inverse permutation", "torch.argsort(label_of).numpy()", "label_of.numpy()"),
-        ("bilevel depends on the seed", "torch.Generator().manual_seed(0)", "torch.Generator().manual_seed(rng.seed)"),
-        ("random is the same for every seed", 'rng.numpy("scenario.classes")', "np.random.default_rng(0)"),
+        (
+            "bilevel: the inverse permutation",
+            "return np.argsort(_torch_permutation(n_classes))",
+            "return (_torch_permutation(n_classes))",
+        ),
+        (
+            "bilevel depends on the seed",
+            "return np.argsort(_torch_permutation(n_classes))",
+            "return np.argsort(shuffled(range(n_classes), seed))",
+        ),
+        (
+            "random is the same for every seed",
+            'np.random.default_rng(derive(seed, "scenario.classes"))',
+            "np.random.default_rng(0)",
+        ),
     ),
     *of(
         "cllab/scenarios/blurry.py",

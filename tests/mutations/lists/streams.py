@@ -2,12 +2,13 @@
 
 from tests.mutations.mutant import of
 
-TASKS = "tests/methods/test_replay.py"
+STREAMS = "tests/methods/test_oracles_streams.py"
+TASKS = "tests/methods/test_replay.py::test"
 
 MUTANTS = [
     *of(
         "cllab/methods/rm.py",
-        f"{TASKS} tests/methods/test_oracles_streams.py",
+        f"{STREAMS} {TASKS}_gdumb_trains_on_its_memory_alone {TASKS}_gdumb_draws_a_fresh_network_at_every_task",
         ("half a batch in the memory phase", 'if self.config.memory_batch == "half" else size', "if True else size"),
         ("never half a batch", 'if self.config.memory_batch == "half" else size', "if False else size"),
         ("the last batch is dropped", "drop_last=False)\n\n    def planned", "drop_last=True)\n\n    def planned"),
@@ -15,7 +16,7 @@ MUTANTS = [
     ),
     *of(
         "cllab/methods/gdumb.py",
-        f"{TASKS} tests/methods/test_oracles_streams.py",
+        f"{STREAMS} {TASKS}_gdumb_trains_on_its_memory_alone {TASKS}_gdumb_draws_a_fresh_network_at_every_task",
         ("goes on with its network", "loop.renew(model=True, head=self.config.head)", "loop.renew()"),
         (
             "trains on the stream offline",
@@ -35,7 +36,7 @@ MUTANTS = [
     ),
     *of(
         "cllab/methods/joint.py",
-        f"{TASKS} tests/methods/test_oracles_streams.py",
+        f"{STREAMS} {TASKS}_gdumb_trains_on_its_memory_alone {TASKS}_gdumb_draws_a_fresh_network_at_every_task",
         (
             "the current task alone",
             "splits = [t.train for t in loop.stream.tasks[: task.index + 1]]",
@@ -55,14 +56,14 @@ MUTANTS = [
     ),
     *of(
         "cllab/methods/offline.py",
-        "tests/methods/test_task_aware.py tests/methods/test_oracles_streams.py",
+        STREAMS,
         ("the last task alone", "everything = join(everything, other.train)", "everything = other.train"),
         ("the epochs of [train]", "epochs=self.config.epochs)", "epochs=None)"),
         ("at every task", "        if task.index < len(tasks) - 1:\n", "        if False:\n"),
     ),
     *of(
         "cllab/engine/batches.py",
-        f"tests/methods/test_oracles_streams.py {TASKS}",
+        STREAMS,
         ("half: more of the memory", "n_half = batch_size // 2", "n_half = batch_size // 4"),
         (
             "half: the same stored samples at every round",
