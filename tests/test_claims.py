@@ -6,7 +6,7 @@ import statistics
 
 import pytest
 
-from cllab import presets
+from cllab import plan, presets
 from cllab.data.where import dataset_status
 from cllab.runs import RunStore
 from cllab.worker import train
@@ -41,3 +41,27 @@ def test_mnist_table(method: str, store: RunStore) -> None:
     if not dataset_status("mnist", scan=False).found:
         pytest.skip("CLLAB_DATA names no MNIST")
     holds(f"{method}-mnist-blurry10", store)
+
+
+@pytest.mark.slow
+@pytest.mark.data
+@pytest.mark.parametrize("name", [n for n in presets.names() if n.endswith("-split-mnist") and presets.load(n).expect])
+def test_split_mnist_is_within_what_was_published(name: str, store: RunStore) -> None:
+    if not dataset_status("mnist", scan=False).found:
+        pytest.skip("CLLAB_DATA names no MNIST")
+    holds(name, store)
+
+
+def test_the_yard_stick_claims_what_it_stands_beside() -> None:
+    """A preset beside a published number claims one, but GDumb, whose difference has a row of its own."""
+    claimed = {n for n in presets.names() if n.endswith("-split-mnist") and presets.load(n).expect}
+    cells = list(plan.load("split-mnist").cells())
+    beside = {cell.row.preset for cell in cells if cell.row.published}
+    assert claimed == beside - {"gdumb-split-mnist"}
+    for cell in cells:
+        for config in cell.configs:
+            train, gdumb = config.train, config.method.name == "gdumb"
+            assert (train.steps, train.epochs) == ((0, 60) if gdumb else (2000, 1))
+            assert (train.batch_size, train.lr, train.optimizer, train.normalize) == (128, 0.001, "adam", "unit")
+            assert (config.model.name, config.model.values["width"], config.model.values["norm"]) == ("mlp", 400, False)
+            assert (config.scenario.name, config.scenario.values["tasks"]) == ("disjoint", 5)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import statistics
 from pathlib import Path
 
 import pytest
@@ -60,3 +61,21 @@ def test_a_table_has_the_rows_and_columns_of_its_plan(name: str) -> None:
     head = [cell.strip() for cell in lines[0].split("|")[2:-1]]
     assert head[: len(loaded.columns)] == [f"{column.label} (%)" for column in loaded.columns]
     assert f"Made by `cllab table {name}`." in found[1]
+
+
+def test_the_published_bic_is_apart_from_ours_by_no_more_than_chance() -> None:
+    """The sentence about BiC's spread is this test: Welch's, of the published code's three runs against ours."""
+    from scipy import stats
+
+    rerun = [float(v) for v in re.search(r"code gives ([\d.]+), ([\d.]+) and ([\d.]+) when", TEXT).groups()]  # type: ignore[union-attr]
+    found = re.search(r"over the\s+seeds 1 to (\d+) (\d+\.\d) ± (\d+\.\d)", TEXT)
+    said = re.search(r"Welch's t-test of three against (\w+): p = (\.\d+)", TEXT)
+    assert found is not None
+    assert said is not None
+    n, mean, deviation = int(found[1]), float(found[2]), float(found[3])
+    assert said[1] == {9: "nine", 10: "ten"}[n]
+    p = stats.ttest_ind_from_stats(
+        statistics.fmean(rerun), statistics.stdev(rerun), 3, mean, deviation, n, equal_var=False
+    ).pvalue
+    assert p > 0.05
+    assert f"{p:.2f}" == f"0{said[2]}"

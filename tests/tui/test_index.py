@@ -12,8 +12,9 @@ from cllab import events as ev
 from cllab.catalog import load
 from cllab.config import RunConfig
 from cllab.runs import Run, RunLock, RunStore
-from cllab.tui.estimates import duration, estimate
+from cllab.tui.estimates import duration, estimate, work
 from cllab.tui.index import Entry, RunIndex, age, read_entry
+from tests.conftest import toy
 from tests.tui.recorded import make_run
 
 QUICK = {"name": "quick", "method": {"name": "er"}, "dataset": {"name": "digits"}, "memory": {"capacity": 100}}
@@ -280,3 +281,16 @@ def test_durations(seconds: float, text: str) -> None:
 
 def test_ages() -> None:
     assert [age(s) for s in (5, 90, 7200, 200000, 4e8)] == ["now", "1 min", "2 h", "2 d", "12 y"]
+
+
+def test_steps_count_in_place_of_epochs_in_what_a_run_may_take() -> None:
+    table = {"scenario": {"name": "disjoint", "tasks": 5, "stream": "offline"}, "dataset": {"name": "mnist"}}
+
+    def of(**train: int) -> float:
+        found = work(toy("finetune", **table, train={"batch_size": 100, "memory_epochs": 0, **train}), load())
+        assert found is not None
+        return found
+
+    # five tasks of 12,000 images: 120 steps a task are one epoch
+    assert of(steps=120) == of(epochs=1)
+    assert of(steps=240) - of(steps=120) == 60_000
