@@ -32,6 +32,7 @@ class Look:
         marker: what lines are drawn with.
         fitted: whether axes of accuracies and forgetting show the range of the data, not 0 to 100.
         by: what the memory is divided by, "class" or "task".
+        large: for the last row of a hall: strong lines, and the number that matters in large digits.
         at: names of a traced step's numbers and pictures that are talked about.
     """
 
@@ -40,6 +41,7 @@ class Look:
     by: str = "class"
     at: tuple[str, ...] = ()
     fitted: bool = False
+    large: bool = False
 
 
 def accuracy(id: str) -> LineChart:
@@ -120,7 +122,14 @@ def fill(pane: object, run: Run, state: RunState, look: Look) -> None:
         curves = accuracy_curves(state)
         lost = forgetting_curves(curves)
         shown = lost if pane.mean_name == "mean" else curves
-        pane.show(shown, worst=most_forgotten(lost), focus_task=look.focus_task, marker=marker, fitted=look.fitted)
+        pane.show(
+            shown,
+            worst=most_forgotten(lost),
+            focus_task=look.focus_task,
+            marker=marker,
+            fitted=look.fitted,
+            large=look.large,
+        )
     elif isinstance(pane, AccuracyMatrix):
         pane.show(state, focus_task=look.focus_task)
     elif isinstance(pane, Composition):

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from cllab import events as ev
 from cllab.state import RunState
 from cllab.tui.feed import fold
-from cllab.tui.glyphs import ASCII
+from cllab.tui.glyphs import ASCII, UNICODE
 from cllab.tui.theme import DARK, style
 from cllab.tui.view import (
     Curves,
@@ -26,10 +26,11 @@ from cllab.tui.view import (
     short,
     size,
 )
+from cllab.tui.widgets.big import large
 from cllab.tui.widgets.chart import Chart
 from cllab.tui.widgets.composition import Composition, split_bar
 from cllab.tui.widgets.heat_strip import HeatStrip
-from cllab.tui.widgets.line_chart import GUTTER, Axis, LineChart, fitted_axis, spread, with_numbers
+from cllab.tui.widgets.line_chart import GUTTER, LARGEST, Axis, LineChart, fitted_axis, spread, with_numbers
 from cllab.tui.widgets.matrix import AccuracyMatrix
 from cllab.tui.widgets.memory_bar import MemoryBar
 from cllab.tui.widgets.pictures import half_cells, resize
@@ -534,3 +535,33 @@ def test_numbers_stand_on_their_own_line() -> None:
     row = "".join(map(chr, out[int(changed[0][0])].tolist()))
     assert row.count("12") >= 3
     assert (with_numbers(raster.text, raster.owner * 0 - 1, ["12", ""]) == raster.text).all()
+
+
+def test_large_digits_and_the_labels_around_them() -> None:
+    assert large("4.0", 1, UNICODE) == ["█ █   █▀█", "▀▀█   █ █", "  ▀ ▀ ▀▀▀"]
+    assert large("1", 2, ASCII) == ["  ##  ", "####  ", "  ##  ", "  ##  ", "######"]
+    assert large("1", 1, ASCII) == []
+    assert len({tuple(large(c, 2, UNICODE)) for c in "0123456789.-"}) == 12
+    chart = LineChart(title="a", empty="")
+    for focus in (None, 2, 19):
+        for width, height in ((120, 30), (200, 50)):
+            chart.show(flat(), focus_task=focus, marker="quadrant", large=True, worst=(3, 0.2))
+            said = [line.ljust(width) for line in text(chart, width, height).splitlines()]
+            task = "all" if focus is None else f"T{focus + 1}"
+            at = next(k for k, line in enumerate(said) if f" {task:<4}" in line[-60:])
+            number = said[at].split()[-1]
+            digits = large(number, 2 if width == 200 else 1, UNICODE)
+            gutter = 2 + LARGEST * (2 if width == 200 else 1)
+            assert [line[-gutter + 2 :].rstrip() for line in said[at + 1 : at + 1 + len(digits)]] == [
+                d.rstrip() for d in digits
+            ]
+            labels = [line for line in said[:-1] if line[-gutter:].split()[:1] and "." in line[-gutter:]]
+            assert sum(f"T{t + 1} " in line[-gutter:] for t in range(20) for line in labels) >= 15
+
+
+def test_strong_lines_are_as_strong_at_the_edges() -> None:
+    x = np.array([0.0, 1.0])
+    for value in (0.0, 0.5, 1.0):
+        raster = draw_lines([(x, np.full(2, value))], 6, 5, x_range=(0, 1), y_range=(0, 1), marker="quadrant", thick=2)
+        dots = sum(bin("_▘▝▀▖▌▞▛▗▚▐▜▄▙▟█".index(chr(c))).count("1") for c in raster.text.ravel() if c != 32)
+        assert dots == 2 * 12, value

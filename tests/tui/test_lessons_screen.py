@@ -13,6 +13,7 @@ from cllab.tui.commands import LabCommands
 from cllab.tui.lesson import lessons
 from cllab.tui.screens.lessons import LessonsScreen
 from cllab.tui.screens.setup import SetupScreen
+from cllab.tui.widgets.big import large
 from cllab.tui.widgets.lesson_text import LessonText
 from cllab.tui.widgets.line_chart import LineChart
 from cllab.tui.widgets.trace_view import TraceView
@@ -64,14 +65,18 @@ def test_space_goes_through_every_lesson(size: tuple[int, int], glyphs: str) -> 
     tell(app, act, size)
 
 
-def test_a_question_is_answered_and_the_curve_goes_on() -> None:
+def test_a_question_is_answered_and_the_curve_goes_on(monkeypatch: pytest.MonkeyPatch) -> None:
+    # on a busy machine a short drawing is over before it is looked at
+    monkeypatch.setattr("cllab.tui.screens.lessons.SECONDS", 60.0)
     app = make_app(mode="lessons")
 
     async def act(pilot: Pilot[Any]) -> None:
         await until(pilot, lambda: isinstance(app.screen, LessonsScreen) and app.focused is not None)
         screen = screen_of(app)
         await press(pilot, "down", "enter")
-        await until(pilot, lambda: not screen.drawing, "the first step")
+        assert screen.drawing
+        await press(pilot, "space")
+        assert not screen.drawing
         await press(pilot, "space")
         assert screen.asks
         chart = screen.query_one("#accuracy-finetune", LineChart)
@@ -96,6 +101,7 @@ def test_a_question_is_answered_and_the_curve_goes_on() -> None:
         assert screen.asks
         await press(pilot, "x")
         await press(pilot, "space")
+        assert not screen.drawing
         assert "✓  almost nothing: 0.0 %  (your guess)" in shown(app)
         await press(pilot, "escape")
         assert screen.lesson is None
@@ -104,7 +110,7 @@ def test_a_question_is_answered_and_the_curve_goes_on() -> None:
     tell(app, act)
 
 
-def test_a_lecture_is_one_chart_and_the_questions() -> None:
+def test_a_lecture_is_the_text_and_one_chart() -> None:
     app = still()
 
     async def act(pilot: Pilot[Any]) -> None:
@@ -112,19 +118,54 @@ def test_a_lecture_is_one_chart_and_the_questions() -> None:
         screen = screen_of(app)
         await press(pilot, "down", "space", "L")
         chart = screen.query_one("#accuracy-finetune", LineChart)
-        assert not screen.query_one(LessonText).display
+        assert "One task in color" in shown(app)
         assert chart.size.width > 110
-        assert (chart.marker, chart.focus_task) == ("quadrant", 0)
+        assert (chart.marker, chart.focus_task, chart.large) == ("quadrant", 0, True)
         await press(pilot, "f")
         assert chart.focus_task == 1
         await press(pilot, "space")
         text = shown(app)
         assert "How much of task 1 is left" in text
-        assert "One task in color" not in text
-        await press(pilot, "x", "L")
+        assert "Nothing was erased" not in " ".join(text.split()), "nothing is given away"
+        await press(pilot, "x")
+        assert "Nothing was erased" in " ".join(shown(app).split())
+        await press(pilot, "L")
+        assert not chart.large
         assert "Nothing was erased" in " ".join(shown(app).split())
 
     tell(app, act)
+
+
+@pytest.mark.parametrize("size", [(80, 24), (120, 36), (200, 55)], ids=lambda s: f"{s[0]}x{s[1]}")
+def test_a_lecture_grows_with_the_terminal(size: tuple[int, int]) -> None:
+    """The number that matters is written in large digits, twice as large and with strong lines where there is room."""
+    app = still()
+
+    async def act(pilot: Pilot[Any]) -> None:
+        await until(pilot, lambda: isinstance(app.screen, LessonsScreen) and app.focused is not None)
+        screen = screen_of(app)
+        await press(pilot, "down", "space", "space", "x", "L")
+        chart = screen.query_one("#accuracy-finetune", LineChart)
+        digits = {80: 0, 120: 3, 200: 5}[size[0]]
+        value = chart.curves.y[:, 0][-1] if chart.curves is not None else -1.0
+        rows = large(f"{100 * value:.1f}", {0: 1, 3: 1, 5: 2}[digits], chart.glyphs)
+        lines = shown(app).splitlines()
+        found = [
+            k
+            for k in range(len(lines) - len(rows))
+            if all(row.rstrip() in line for row, line in zip(rows, lines[k:], strict=False))
+        ]
+        assert len(found) == bool(digits)
+        assert chart.size.width >= size[0] - 6
+        assert chart.size.height >= size[1] // 2 - 3
+        if found:
+            assert "T1" in lines[found[0] - 1], "below the name of the task"
+        # the text is there at any size, in lines that an eye does not lose
+        said = [line for line in lines if "Nothing was erased" in line or "object" in line]
+        assert said
+        assert all(len(line.strip("│ ")) <= 100 for line in said)
+
+    tell(app, act, size)
 
 
 def test_g_sets_up_the_run_of_the_lesson() -> None:

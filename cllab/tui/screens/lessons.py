@@ -38,8 +38,9 @@ class LessonsScreen(Screen[Any]):
 
     CSS_PATH = "lessons.tcss"
     HELP = (
-        "Lessons on recorded runs: space goes on, b goes back. L is for a lecture: only the chart, bold, with one task "
-        "in color. g puts the recorded run into the set-up form, to be trained for real."
+        "Lessons on recorded runs: space goes on, b goes back. L is for a lecture: one chart over the whole width "
+        "below the text, with strong lines and the number that matters in large digits. g puts the recorded run into "
+        "the set-up form, to be trained for real."
     )
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("space", "next", "Next", id="lessons.next", key_display="space"),
@@ -212,7 +213,8 @@ class LessonsScreen(Screen[Any]):
         if lesson is None or step is None or not self._to:
             return
         several = len(lesson.runs_of(step)) > 1
-        look = Look(self.focus_task, "quadrant" if self.lecture else self.lab.settings.marker, step.by, step.look)
+        marker = "quadrant" if self.lecture else self.lab.settings.marker
+        look = Look(self.focus_task, marker, step.by, step.look, large=self.lecture)
         with self.app.batch_update():
             for pane in step.show:
                 widget = self.query_one(LessonGrid).pane(lesson, pane)
@@ -240,8 +242,7 @@ class LessonsScreen(Screen[Any]):
             return
         self.set_class(self.lecture, "-lecture")
         text = self.query_one(LessonText)
-        text.display = not self.lecture or step.ask is not None
-        text.show(lesson, self.at, answer=self.answers.get(self.at), open=self.asks, brief=self.lecture)
+        text.show(lesson, self.at, answer=self.answers.get(self.at), open=self.asks, large=self.lecture)
         stacked = self.stacked
         several = len(lesson.runs_of(step)) > 1
         first = self.first if stacked else 0
@@ -321,7 +322,7 @@ class LessonsScreen(Screen[Any]):
         self.query_one(LessonGrid).pane(lesson, step.show[self.first]).focus()
 
     def action_lecture(self) -> None:
-        """Only the chart, bold, for the back row; the text goes away, the questions stay."""
+        """The chart over the whole width below the text, with strong lines and large digits, for the back row."""
         self.lecture = not self.lecture
         self._arrange()
 

@@ -6,6 +6,8 @@ from cllab.tui.lesson import Ask, Lesson, Step
 from cllab.tui.theme import style
 from cllab.tui.widgets.chart import Chart, Part, wrap
 
+LECTURE_WIDTH = 100
+"""Columns of a line of text in a lecture."""
 KEYS = "xyz"
 """The keys of a question's choices: neither screens nor actions have them."""
 
@@ -22,9 +24,9 @@ class LessonText(Chart, can_focus=False):
         self.step: Step | None = None
         self.answer: int | None = None
         self.open = False
-        self.brief = False
+        self.large = False
 
-    def show(self, lesson: Lesson, index: int, *, answer: int | None, open: bool, brief: bool = False) -> None:
+    def show(self, lesson: Lesson, index: int, *, answer: int | None, open: bool, large: bool = False) -> None:
         """Draw step `index`.
 
         Args:
@@ -32,10 +34,10 @@ class LessonText(Chart, can_focus=False):
             index: which of its steps.
             answer: the choice that was made, None for none.
             open: whether its question waits.
-            brief: without the text, for a lecture: only the question.
+            large: for a lecture: bold, and in lines that an eye does not lose.
         """
         self.lesson, self.step = lesson, lesson.steps[index]
-        self.answer, self.open, self.brief = answer, open, brief
+        self.answer, self.open, self.large = answer, open, large
         self.border_title = lesson.title
         self.border_subtitle = f"{index + 1} of {len(lesson.steps)}"
         self.invalidate()
@@ -49,8 +51,10 @@ class LessonText(Chart, can_focus=False):
         if ask is not None:
             # it stays where it was asked
             rows += self._question(lesson, ask, width)
-        if not self.brief and (ask is None or not self.open):
-            said: list[list[Part]] = [[(line, style(colors.text))] for line in wrap(lesson.text(step), width)]
+        if ask is None or not self.open:
+            measure = min(width, LECTURE_WIDTH) if self.large else width
+            ink = style(colors.text, bold=self.large)
+            said: list[list[Part]] = [[(line, ink)] for line in wrap(lesson.text(step), measure)]
             if rows and len(rows) + len(said) < height:
                 rows.append([])
             rows += said

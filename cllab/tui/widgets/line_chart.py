@@ -14,6 +14,7 @@ from textual.message import Message
 
 from cllab.tui.theme import RGB, are_told_apart, style
 from cllab.tui.view import Curves, Floats
+from cllab.tui.widgets.big import large
 from cllab.tui.widgets.chart import Chart, Part, message
 from cllab.tui.widgets.raster import Line, draw_lines, runs
 
@@ -21,6 +22,8 @@ MOST_LINES = 24
 """More lines than this say nothing; evenly chosen ones are drawn and the pane says so."""
 GUTTER = 11
 """Cells for labels at the right: what it is, sign, name and value."""
+LARGEST = 18
+"""Blocks across that "100.0" takes in large digits."""
 SIGNS = "123456789abcdefghijklmnopqrstuvwxyz"
 STEPS = (1, 2, 5, 10, 20, 25, 50)
 """Points between two ticks of a fitted axis."""
@@ -93,6 +96,7 @@ class LineChart(Chart):
         self.worst: tuple[int, float] | None = None
         self.marker = "braille"
         self.fitted = False
+        self.large = False
         self._label_rows: dict[int, int] = {}
 
     def show(
@@ -103,6 +107,7 @@ class LineChart(Chart):
         focus_task: int | None = None,
         marker: str = "braille",
         fitted: bool = False,
+        large: bool = False,
     ) -> None:
         """Draw `curves`, with `focus_task` in front of the others.
 
@@ -112,9 +117,10 @@ class LineChart(Chart):
             focus_task: who is in color, while the others step back.
             marker: see `raster.draw_lines`.
             fitted: whether the axis shows the range of the data.
+            large: with strong lines, and the number of the task that is looked at (else the mean) in large digits.
         """
         self.curves, self.focus_task, self.marker = curves, focus_task, marker
-        self.worst, self.fitted = worst, fitted
+        self.worst, self.fitted, self.large = worst, fitted, large
         self._entitle()
         drawn = len(self._drawn())
         n = curves.y.shape[1] if curves.y.ndim == 2 else 0
@@ -192,7 +198,8 @@ class LineChart(Chart):
         curves = self.curves
         if curves is None or not self._has_points():
             return message(self.empty, width, height, colors.muted)
-        gutter = GUTTER if width >= 34 else 0
+        scale = self._scale(width, height)
+        gutter = (2 + LARGEST * scale if scale else GUTTER) if width >= 34 else 0
         left = 4 if width >= 20 else 0
         w = max(1, width - gutter - left)
         h = max(1, height - (1 if height >= 4 else 0))
@@ -225,6 +232,7 @@ class LineChart(Chart):
             marker=marker,
             signs=signs,
             cut=self.fitted,
+            thick=2 if scale == 2 and marker == "quadrant" else 1,
         )
         text, owner = raster.text, raster.owner
         if numbered:
@@ -232,7 +240,7 @@ class LineChart(Chart):
         bounds = [min(w - 1, int(b / curves.end * w)) for b in curves.bounds[1:-1]] if w >= 5 * n else []
         bold = {-1, self.focus_task, self.worst[0] if self.worst else -1}
         styles = [style(c, bold=t in bold) for c, t in zip(inks, tasks, strict=True)]
-        labels = self._labels(tasks, inks, raster.ends, h, bold) if gutter else {}
+        labels = self._labels(tasks, inks, raster.ends, h, bold, scale) if gutter else {}
         ticks = axis.rows(h)
         rows = []
         for y in range(h):
@@ -261,7 +269,7 @@ class LineChart(Chart):
         return f"{ticks.get(y, ''):>3}" + (self.glyphs.tee if y in ticks else rest)
 
     def _labels(
-        self, tasks: list[int], inks: list[RGB], ends: np.ndarray, h: int, bold: set[int | None]
+        self, tasks: list[int], inks: list[RGB], ends: np.ndarray, h: int, bold: set[int | None], scale: int
     ) -> dict[int, Part]:
         """Name and newest value beside the end of each line, in the order of the lines.
 
@@ -277,15 +285,38 @@ class LineChart(Chart):
 
         known = [k for k in sorted(range(len(tasks)), key=importance) if ends[k] >= 0]
         values = {k: self._newest(tasks[k]) for k in known}
-        for k, row in spread({k: (int(ends[k]), -values[k]) for k in known}, h).items():
+        wishes = {k: (int(ends[k]), -values[k]) for k in known}
+        digits: list[str] = []
+        if scale and known:
+            told = next((k for k in known if tasks[k] in (self.focus_task, -1)), known[0])
+            digits = large(f"{100 * values[told]:.1f}", scale, self.glyphs)
+            at = wishes[told][0]
+            wishes = {k: (row if row <= at else max(at, row - len(digits)), v) for k, (row, v) in wishes.items()}
+        # its digits stand below its label, and the labels of the others make room
+        placed = spread(wishes, h - len(digits))
+        after = placed.get(told, h) if digits else h
+        for k, row in placed.items():
             task = tasks[k]
             name = self.mean_name if task < 0 else f"T{task + 1}"
             what = self.glyphs.worst if task == worst else " "
             # in ASCII the tenth line is drawn with an "a", which only its label explains
             sign = _sign(task) if self.glyphs.ascii and task >= 9 else " "
-            shown[row] = (f"{what}{sign}{name:<4}{100 * values[k]:5.1f}", style(inks[k], bold=task in bold))
-            self._label_rows[row] = task
+            # who steps back can still be read
+            back = self.focus_task is not None and self.focus_task in tasks and task != self.focus_task
+            ink = style(self.palette.muted if back else inks[k], bold=task in bold)
+            y = row + (len(digits) if row > after else 0)
+            shown[y] = (f"{what}{sign}{name:<4}{100 * values[k]:5.1f}", ink)
+            self._label_rows[y] = task
+            if row == after:
+                for below, line in enumerate(digits):
+                    shown[y + 1 + below] = (f"  {line}", ink)
         return shown
+
+    def _scale(self, width: int, height: int) -> int:
+        """How large the digits are that this pane has room for; 0 for none."""
+        if not self.large or height < 12:
+            return 0
+        return 2 if width >= 150 and height >= 24 else 1 if width >= 90 and not self.glyphs.ascii else 0
 
     def _newest(self, task: int) -> float:
         assert self.curves is not None

@@ -47,6 +47,7 @@ def draw_lines(
     marker: str = "braille",
     signs: str = "",
     cut: bool = False,
+    thick: int = 1,
 ) -> Raster:
     """Draw `lines`, the last on top.
 
@@ -54,6 +55,7 @@ def draw_lines(
         marker: "braille", "quadrant" or "ascii".
         signs: with "ascii", one character per series.
         cut: whether what lies outside `y_range` is left out; otherwise it is drawn at the edge.
+        thick: dots down that a line is strong.
     """
     across, down = DOTS[marker]
     dots_w, dots_h = width * across, height * down
@@ -92,6 +94,11 @@ def draw_lines(
             col = np.repeat(between, count)
             start = np.repeat(np.cumsum(count) - count, count)
             row = np.repeat(low, count) + np.arange(len(col)) - start
+        if thick > 1:
+            row, col = np.repeat(row, thick), np.repeat(col, thick)
+            # upwards, but at the upper edge downwards, so that a line is as strong everywhere
+            start = np.maximum(row - thick + 1, np.minimum(row, 0))
+            row = start + np.arange(len(row)) % thick
         inside = (row >= 0) & (row < dots_h)
         row, col = row[inside], col[inside]
         own = np.zeros_like(bits)
