@@ -60,6 +60,16 @@ class Pace:
         if isinstance(event, ev.Resumed):
             return replace(self, clock=t, running=None if event.from_checkpoint else self.running, waiting=False)
         gap = max(0.0, t - self.clock) if self.clock and not self.waiting else 0.0
+        if isinstance(event, ev.StepEnded):  # most records are of this kind: one new object is enough
+            return replace(
+                self,
+                clock=max(t, self.clock),
+                spent=self.spent + gap,
+                done=self._with(TRAIN, gap, max(0, event.step - self.step)),
+                step=event.step,
+                task=event.task,
+                images=self.images + gap * max(0.0, event.images_per_second),
+            )
         pace = replace(self, clock=max(t, self.clock), spent=self.spent + gap)
         if isinstance(event, ev.RunStarted):
             return replace(pace._plan(event), spent=0.0, done={}, running=None)
@@ -74,10 +84,6 @@ class Pace:
             return pace._ended("select", event.seconds, gap, pace._units("select", pace.task))
         if isinstance(event, ev.Evaluated):
             return pace._ended("evaluate", event.seconds, gap, event.images or pace._tested(event))
-        if isinstance(event, ev.StepEnded):
-            images = self.images + gap * max(0.0, event.images_per_second)
-            steps = max(0, event.step - self.step)
-            return replace(pace._add(TRAIN, gap, steps), step=event.step, images=images, task=event.task)
         return pace._add(TRAIN, gap, 0)
 
     def _plan(self, event: ev.RunStarted) -> Pace:
@@ -97,12 +103,13 @@ class Pace:
         return replace(self, planned=tuple(planned), later=tuple(later))
 
     def _add(self, kind: str, seconds: float, units: float) -> Pace:
-        if seconds <= 0 and units <= 0:
-            return self
+        return self if seconds <= 0 and units <= 0 else replace(self, done=self._with(kind, seconds, units))
+
+    def _with(self, kind: str, seconds: float, units: float) -> Mapping[str, Mapping[int, Cost]]:
+        """What was done, and `seconds` and `units` more of `kind` in the current task."""
         of = self.done.get(kind, {})
         before = of.get(self.task, (0.0, 0.0))
-        added = {**of, self.task: (before[0] + max(0.0, seconds), before[1] + units)}
-        return replace(self, done={**self.done, kind: added})
+        return {**self.done, kind: {**of, self.task: (before[0] + max(0.0, seconds), before[1] + units)}}
 
     def _working(self, event: ev.Working, gap: float) -> Pace:
         """A pass goes on; what of the time since the last record it did not take was training."""

@@ -14,6 +14,8 @@ from cllab import events as ev
 from cllab.pace import Pace
 
 T = TypeVar("T")
+MEASURED = 0.1
+"""Seconds of a run's clock between two looks at its progress: a log has many records of a few milliseconds."""
 
 
 class Series(Sequence[T], Generic[T]):
@@ -72,7 +74,8 @@ class RunState:
         memory: every MemoryUpdated record.
         breaks: (from, to) of the pauses and of the time between two processes, on the records' clock.
         first_t, last_t: clock of the first and the newest record.
-        pace: how fast it goes; `progress` is the largest share of its time that was behind so far.
+        pace: how fast it goes; `progress` is the largest share of its time that was behind so far,
+            measured at the clock `measured`.
     """
 
     status: str = "starting"
@@ -102,6 +105,7 @@ class RunState:
     n_events: int = 0
     pace: Pace = field(default_factory=Pace)
     progress: float = 0.0
+    measured: float = 0.0
 
     @property
     def n_tasks(self) -> int:
@@ -135,9 +139,17 @@ class RunState:
         state = fold(self, event) if fold else self
         t = event.t or self.last_t
         pace = self.pace.after(event)
-        progress = self.progress if state.started is None else state._share(pace)
+        progress, measured = self.progress, self.measured
+        if state.started is not None and (t - measured >= MEASURED or not event.t or isinstance(event, ev.TaskEnded)):
+            progress, measured = state._share(pace), t
         return replace(
-            state, n_events=self.n_events + 1, first_t=self.first_t or t, last_t=t, pace=pace, progress=progress
+            state,
+            n_events=self.n_events + 1,
+            first_t=self.first_t or t,
+            last_t=t,
+            pace=pace,
+            progress=progress,
+            measured=measured,
         )
 
     def _run_started(self, e: ev.RunStarted) -> RunState:

@@ -1,7 +1,8 @@
 """Sixty kills of real worker processes at random moments: every run goes on to the numbers of one never killed.
 
-`pytest -n 0 -m slow -s tests/engine/test_kills.py` prints where each kill fell. The moments are drawn with a kept seed:
-the first of every chain in the first 100 ms of a process, the others anywhere in the time that a whole run takes.
+`pytest -n 0 -m slow -s tests/engine/test_kills.py` (five minutes on an idle core) prints where each kill fell. The
+moments are drawn with a kept seed: the first of a chain in the first 100 ms of a process, the others anywhere in the
+time that a whole run takes.
 """
 
 from __future__ import annotations
