@@ -23,7 +23,10 @@ def glances(record: Record) -> list[ev.Evaluated]:
     return [e for e in record.of(ev.Evaluated) if e.moment == "glance"]
 
 
-@pytest.mark.parametrize("method", ["rm", "icarl", "bic", "ewc", "gdumb"])
+OTHERS = [pytest.param(method, marks=pytest.mark.slow) for method in ("icarl", "ewc", "gdumb")]
+
+
+@pytest.mark.parametrize("method", ["rm", "bic", *OTHERS])
 def test_glances_change_no_number(method: str, monkeypatch: pytest.MonkeyPatch) -> None:
     tables = LONG if method != "ewc" else {"scenario": {"tasks": 3, "stream": "offline"}, "train": {"epochs": 12}}
     with_them, record = walked(method, **tables)

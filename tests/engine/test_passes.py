@@ -74,14 +74,18 @@ def configured(method: str, /, **tables: Any) -> Any:
 CASES = [
     ("rm", {"evaluate": {"every": 40}}),
     ("icarl", {"evaluate": {"epochs": True}, "train": {"memory_epochs": 2}}),
-    ("ewc", {"evaluate": {"epochs": True}, "scenario": {"stream": "offline"}, "train": {"epochs": 2}}),
+    pytest.param(
+        "ewc",
+        {"evaluate": {"epochs": True}, "scenario": {"stream": "offline"}, "train": {"epochs": 2}},
+        marks=pytest.mark.slow,
+    ),
     ("ewc", {"method": {"estimate": "published"}}),
     ("bic", {"train": {"memory_epochs": 1}}),
-    ("gdumb", {"scenario": {"stream": "offline"}, "train": {"memory_epochs": 1}}),
+    pytest.param("gdumb", {"scenario": {"stream": "offline"}, "train": {"memory_epochs": 1}}, marks=pytest.mark.slow),
 ]
 
 
-@pytest.mark.parametrize(("method", "tables"), CASES, ids=[f"{m}-{i}" for i, (m, _) in enumerate(CASES)])
+@pytest.mark.parametrize(("method", "tables"), CASES)
 def test_killed_inside_of_any_pass_a_run_ends_with_the_same_numbers(
     method: str, tables: dict[str, Any], store: RunStore, monkeypatch: pytest.MonkeyPatch
 ) -> None:
