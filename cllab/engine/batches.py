@@ -182,16 +182,18 @@ def prepared(
         x = learner.normalize(seen)
         if later:  # where a method that augments by itself had left the generators
             set_states(drawing, later)
+        xs, ys, raws, named = (torch.split(column, sizes) for column in (x, y, raw, sample_ids))
+        others = None if y_mix is None else torch.split(y_mix, sizes)
         for i in range(max(first, position.batch), last):
-            a, b = (cuts[i - 1] if i else 0) - start, cuts[i] - start
+            k = i - first
             yield Batch(
-                x[a:b],
-                y[a:b],
-                raw[a:b],
-                sample_ids[a:b],
+                xs[k],
+                ys[k],
+                raws[k],
+                named[k],
                 epoch.from_stream[i],
-                None if y_mix is None else y_mix[a:b],
-                None if shares is None else shares[i - first],
+                None if others is None else others[k],
+                None if shares is None else shares[k],
                 label,
                 phase,
                 learner.heads,

@@ -248,6 +248,7 @@ class Loop:
         descend = self._descend(optimizer)
         self.control.enter_task(learner.task)
         torch.set_num_threads(learner.threads[0])
+        learner.model.train(train_mode)
         clock = Clock()
         while position.epoch < epochs:
             rate = self._rate(phase, position.epoch) if lr is None else lr
@@ -263,7 +264,8 @@ class Loop:
             mix, before = use_cutmix and self._cutmix, position.epoch * len(drawn.cuts)
             drawn = drawn.first(total - before)
             for batch in prepared(learner, whole, ids, drawn, position, mix, self._label(), phase):
-                learner.model.train(train_mode)
+                if learner.model.training is not train_mode:
+                    learner.model.train(train_mode)
                 learner.tracing = self.control.trace_steps > 0
                 if loss is None and phase == "stream":
                     terms = self.method.step(batch, descend)
@@ -294,15 +296,19 @@ class Loop:
             position.sums, position.counts = {}, {}
 
     def _descend(self, optimizer: torch.optim.Optimizer) -> Descend:
-        learner, method = self.learner, self.method
+        learner, method, autocast = self.learner, self.method, self._autocast
+        moved = [p for group in optimizer.param_groups for p in group["params"]]
 
         def descend(
             loss: Callable[[], dict[str, Tensor]], batch: Batch, *, clear: bool = True, lr: float | None = None
         ) -> dict[str, Tensor]:
-            with torch.autocast(learner.device.type, torch.bfloat16, enabled=self._autocast):
+            if autocast:
+                with torch.autocast(learner.device.type, torch.bfloat16):
+                    terms = loss()
+                    total = _sum(terms)
+            else:
                 terms = loss()
-                total = sum(terms.values()) if len(terms) > 1 else next(iter(terms.values()))
-            assert isinstance(total, Tensor)
+                total = _sum(terms)
             total.backward()  # type: ignore[no-untyped-call]
             usual = learner.rate
             if lr is not None:
@@ -313,8 +319,9 @@ class Loop:
             if lr is not None:
                 learner.rate = usual
                 set_rate(optimizer, usual)
-            if clear:
-                optimizer.zero_grad(set_to_none=True)
+            if clear:  # what zero_grad does, without its bookkeeping
+                for p in moved:
+                    p.grad = None
             learner.updates += 1
             return terms
 
@@ -381,7 +388,7 @@ class Loop:
         """Everything of the loop that a checkpoint holds."""
         position = self.position
         if position is not None and self._meter is not None:
-            position.pending, position.pending_names = self._meter.pending(), list(map(list, self._meter.names))
+            position.pending, position.pending_names = self._meter.pending(), self._meter.names
         return {
             "done": self.done,
             "samples": self.samples,
@@ -403,3 +410,11 @@ class Loop:
             for key in ("order", "augment"):
                 held: dict[str, Tensor] = getattr(self.position, key)
                 setattr(self.position, key, {name: value.cpu() for name, value in held.items()})
+
+
+def _sum(terms: dict[str, Tensor]) -> Tensor:
+    values = iter(terms.values())
+    total = next(values)
+    for value in values:
+        total = total + value
+    return total

@@ -13,6 +13,8 @@ import torch
 
 from cllab.seeds import derive as derive
 
+CPU = torch.device("cpu")
+
 
 class Rng:
     """Generators by name, made on first use, all saved and restored together."""
@@ -24,7 +26,7 @@ class Rng:
 
     def cpu(self, name: str) -> torch.Generator:
         """The CPU generator called `name`."""
-        return self._get(name, torch.device("cpu"))
+        return self._get(name, CPU)
 
     def on_device(self, name: str) -> torch.Generator:
         """The generator called `name` on the training device."""

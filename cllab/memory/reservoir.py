@@ -23,6 +23,9 @@ from cllab.memory.base import Memory, MemoryInfo, _gather
 from cllab.methods.base import Learner
 from cllab.spec import param
 
+FEW = 64
+"""Up to so many samples are placed without arrays, whose calls cost more than they save."""
+
 
 class Reservoir(Memory):
     """Algorithm R, for one sample or a whole stream at a time."""
@@ -60,26 +63,29 @@ class Reservoir(Memory):
     def update(self, new: Split, learner: Learner) -> None:
         if self.capacity == 0 or len(new) == 0:
             return
-        generator = learner.rng.cpu("memory")
-        n, room = len(new), self.capacity - len(self)
-        draws = torch.rand(n, generator=generator).numpy()
-        order = np.arange(n)
-        fits = n <= room
-        seen = self.seen + np.arange(n)
-        span = np.maximum(seen + (self.config.rule == "exact"), 1)
-        slots = (draws * span).astype(np.int64)
-        grown = len(self) + min(n, room)
-        if room > 0:
-            slots[: min(n, room)] = len(self) + np.arange(min(n, room))
-        taken = order if fits else order[slots < self.capacity]
-        self.seen += n
-        if not len(taken):
-            return
+        held, n = len(self), len(new)
+        fitting = min(n, self.capacity - held)
+        draws = torch.rand(n, generator=learner.rng.cpu("memory"))
         # a slot that is drawn twice keeps the later sample
-        last: dict[int, int] = dict(zip(slots[taken].tolist(), taken.tolist(), strict=True))
-        self.evicted += sum(slot < len(self) for slot in last)
+        last = dict(zip(range(held, held + fitting), range(fitting), strict=True))
+        last.update(self._drawn(draws[fitting:], self.seen + fitting, fitting))
+        self.seen += n
+        if not last:
+            return
+        self.evicted += sum(slot < held for slot in last)
         self.added += len(last)
-        self._place(new, grown, last, learner)
+        self._place(new, held + fitting, last, learner)
+
+    def _drawn(self, draws: Tensor, seen: int, position: int) -> dict[int, int]:
+        """Slots that samples from `position` on go to, of those whose draw from 0..1 (m,) says so: slot to position."""
+        first = seen + (self.config.rule == "exact")
+        if len(draws) <= FEW:  # the same numbers as below: doubles, cut to integers
+            slots = [int(draw * max(1, first + i)) for i, draw in enumerate(draws.tolist())]
+            return {slot: position + i for i, slot in enumerate(slots) if slot < self.capacity}
+        spans = np.maximum(first + np.arange(len(draws)), 1)
+        found = (draws.numpy() * spans).astype(np.int64)
+        taken = (found < self.capacity).nonzero()[0]
+        return dict(zip(found[taken].tolist(), (position + taken).tolist(), strict=True))
 
     def _place(self, new: Split, size: int, last: dict[int, int], learner: Learner) -> None:
         where = deliver(torch.tensor(list(last)), self.device)

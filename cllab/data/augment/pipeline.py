@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable, Sequence
 from typing import Final
 
@@ -75,9 +76,22 @@ def normalize(raw: Tensor, mean: Sequence[float], std: Sequence[float], out: Ten
     result = torch.empty(raw.shape, dtype=torch.float32, device=raw.device) if out is None else out
     # On the CPU a mixed-type operation would convert a copy of its own, so the conversion is done in place of it.
     source = result.copy_(raw) if raw.device.type == "cpu" else raw
+    groups = _affine(channels, tuple(mean), tuple(std))
+    if len(groups) == 1:
+        _, offset, scale = groups[0]
+        return torch.add(offset, source, alpha=scale, out=result)
+    for part, offset, scale in groups:
+        torch.add(offset, source[:, part], alpha=scale, out=result[:, part])
+    return result
+
+
+@functools.lru_cache(maxsize=64)
+def _affine(channels: int, mean: tuple[float, ...], std: tuple[float, ...]) -> list[tuple[slice, Tensor, float]]:
+    """Channels, what is added to them and what they are multiplied with; one group where all channels are alike.
+
+    Numbers of the host, not tensors of the device: nothing to transfer, and a CUDA graph can record it.
+    """
     pairs = [(float(mean[c % len(mean)]), float(std[c % len(std)])) for c in range(channels)]
     groups = [(slice(None), pairs[0])] if len(set(pairs)) == 1 else [(slice(c, c + 1), p) for c, p in enumerate(pairs)]
-    for part, (m, s) in groups:
-        # numbers of the host, not tensors of the device: nothing to transfer, and a CUDA graph can record it
-        torch.add(torch.tensor(-m / s), source[:, part], alpha=1 / (255 * s), out=result[:, part])
-    return result
+    with torch.inference_mode(False):
+        return [(part, torch.tensor(-m / s), 1 / (255 * s)) for part, (m, s) in groups]
