@@ -38,14 +38,8 @@ def refused(said: Said, *says: str, code: int = EXIT_USAGE) -> None:
     assert not Path(os.environ["CLLAB_RUNS"]).exists()
 
 
-def obeyed(text: str) -> None:
-    """Fail where a terminal would do something with `text` beside showing it."""
-    assert not any((ord(c) < 32 and c != "\n") or 127 <= ord(c) < 160 or c == "\u202e" for c in text), repr(text)
-
-
 def harmless(text: str) -> None:
-    """Nothing of a sequence is left, not even what it would have done."""
-    obeyed(text)
+    assert not any((ord(c) < 32 and c != "\n") or 127 <= ord(c) < 160 or c == "\u202e" for c in text), repr(text)
     assert "owned" not in text
     assert "ZXZpbA" not in text
 

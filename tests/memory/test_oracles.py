@@ -293,10 +293,11 @@ def test_the_later_of_two_draws_of_a_slot_stays_and_everything_belongs_together(
         learner = make_learner(memory, seed=2)
         generator = Rng(2).cpu("memory")
         slots: list[int] = []
-        for task, n in enumerate((3, 9, 1, 20)):
+        sizes = (3, 9, 1, 20, 150)
+        for task, n in enumerate(sizes):
             learner.task, learner.step = task, 7 * task
             draws = torch.rand(n, generator=generator).tolist()
-            first = sum((3, 9, 1, 20)[:task])
+            first = sum(sizes[:task])
             for i, u in enumerate(draws):
                 s = first + i
                 if len(slots) < 5:
@@ -305,7 +306,7 @@ def test_the_later_of_two_draws_of_a_slot_stays_and_everything_belongs_together(
                     slots[int(u * (s + extra))] = s
             memory.update(split_of(torch.arange(first, first + n) % 10, first=first), learner)
             assert memory.columns["ids"].tolist() == slots
-        task_of = [next(t for t, end in enumerate((3, 12, 13, 33)) if s < end) for s in slots]
+        task_of = [next(t for t, end in enumerate((3, 12, 13, 33, 183)) if s < end) for s in slots]
         assert agrees(memory)
         assert memory.columns["labels"].tolist() == [s % 10 for s in slots]
         assert memory.columns["tasks"].tolist() == task_of

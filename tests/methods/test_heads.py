@@ -49,6 +49,18 @@ def test_uneven_slices_and_their_gradient() -> None:
     assert torch.equal(heads.earlier(logits, 1)[:, 0], logits[:, :3])
 
 
+def test_a_tasks_classes_need_not_lie_together() -> None:
+    parts = [(0, 3), (1, 2, 4)]
+    heads = Heads.of(parts, 5, CPU)
+    assert heads is not None
+    logits, y = torch.randn(5, 5), torch.arange(5)
+    by_hand = []
+    for z, c in zip(logits, y.tolist(), strict=True):
+        own = next(list(part) for part in parts if c in part)
+        by_hand.append(-z[own].log_softmax(0)[own.index(c)])
+    assert heads.cross_entropy(logits, y).item() == pytest.approx(torch.stack(by_hand).mean().item(), rel=1e-6)
+
+
 def test_shared_labels_have_no_slices() -> None:
     assert Heads.of([(0, 1), (0, 1)], 2, CPU) is None
     assert Heads.of([(0, 1), (1, 2)], 3, CPU) is None

@@ -100,6 +100,8 @@ def test_gems_estimate_is_of_the_first_samples_and_the_datas_labels() -> None:
         "ewc", 0, model={"norm": True}, memory={"capacity": 0}, method={"estimate": "mean-gradient", "samples": 30}
     )
     learn(session)
+    with torch.no_grad():  # wrong about most samples: what it holds for likely is not what the data says
+        session.learner.model.head.weight.neg_()
     learner, train = session.learner, session.stream.tasks[0].train
     session.method.end_task(session.stream.tasks[0], session.loop)
     x, y = learner.normalize(train.fetch(torch.arange(30))), train.labels[:30]
@@ -299,3 +301,21 @@ def test_no_optimizer_outlives_its_task(method: str) -> None:
     )
     for new, old, slope in zip(found, start, g, strict=True):
         assert torch.allclose(new, old - 0.05 * 1.9 * slope, atol=2e-6)
+
+
+def test_rwalks_scores_are_averaged_from_task_to_task() -> None:
+    """Chaudhry et al. 2018, Sec. 4: after every task the score is the mean of the new one and the one so far."""
+    session = at_task("rwalk", 0, memory={"capacity": 0})
+    method: Any = session.method
+    params = imp.trunk(session.learner.model)
+    generator = torch.Generator().manual_seed(0)
+    method.fisher = [torch.rand(p.shape, generator=generator) for p in params]
+    score: list[Tensor] = []
+    for t in range(3):
+        new = [torch.rand(p.shape, generator=generator) for p in params]
+        method.path = [p.clone() for p in new]
+        method.end_task(session.stream.tasks[t], session.loop)
+        score = [(a + b) / 2 for a, b in zip(score, new, strict=True)] if score else new
+    top_f, top_s = (max(float(v.max()) for v in values) for values in (method.fisher, score))
+    for found, f, s in zip(method.importance, method.fisher, score, strict=True):
+        assert torch.allclose(found, f / top_f + s / top_s, atol=1e-5)

@@ -227,7 +227,7 @@ MUTANTS = [
             '    "crop": basic.random_crop,\n    "flip": basic.random_flip,\n',
             '    "flip": basic.random_flip,\n    "crop": basic.random_crop,\n',
         ),
-        ("not divided by 255", "alpha=1 / (255 * s)", "alpha=1 / s"),
+        ("not divided by 255", "1 / (255 * s)) for part", "1 / s) for part"),
         ("the mean is not scaled", "torch.tensor(-m / s)", "torch.tensor(-m)"),
         ("the first channel's numbers for all", "if len(set(pairs)) == 1 else", "if True else"),
     ),

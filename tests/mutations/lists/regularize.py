@@ -3,12 +3,18 @@
 from tests.mutations.mutant import of
 
 PENALTY = "tests/methods/test_oracles_penalty.py"
-IMPORTANCE = "tests/methods/test_importance.py"
+
+
+def importance(*names: str) -> str:
+    """These tests of the shared functions."""
+    return " ".join(f"tests/methods/test_importance.py::test_{name}" for name in names)
+
 
 MUTANTS = [
     *of(
         "cllab/methods/ewc.py",
-        f"{PENALTY} {IMPORTANCE} tests/methods/test_task_aware.py::test_penalties_of_several_tasks_merge_into_one",
+        f"{PENALTY} tests/methods/test_task_aware.py::test_penalties_of_several_tasks_merge_into_one "
+        + importance("ewc_keeps_a_share_of_the_old_fisher", "ewc_is_anchored_where_the_newest_task_ended"),
         (
             "the data's labels instead of drawn ones",
             "            found = imp.fisher_of_batch(",
@@ -108,7 +114,15 @@ MUTANTS = [
     ),
     *of(
         "cllab/methods/_importance.py",
-        f"{IMPORTANCE} {PENALTY}",
+        importance(
+            "penalty_and_its_gradient_equal_autograds",
+            "the_head_is_free",
+            "importances_are_scaled_over_all_weights_together",
+            "fisher_is_the_mean_of_squared_gradients_sample_by_sample",
+            "labels_are_drawn_with_the_models_probabilities",
+            "the_published_estimate_squares_the_mean_of_a_batch",
+        )
+        + " tests/methods/test_oracles_penalty.py::test_a_step_with_the_penalty",
         ("the factor 1/2", "torch._foreach_mul(ctx.pulls, 2 * grads[0])", "torch._foreach_mul(ctx.pulls, grads[0])"),
         ("unweighted", "pulls = torch._foreach_mul(weights, gaps)", "pulls = torch._foreach_mul(gaps, 1.0)"),
         ("the head is held", "if id(p) not in head]", "]"),
@@ -159,7 +173,12 @@ MUTANTS = [
     ),
     *of(
         "cllab/methods/rwalk.py",
-        f"{IMPORTANCE} {PENALTY}",
+        importance(
+            "rwalk_importance_is_the_recurrence_of_the_paper",
+            "rwalks_published_form_has_no_path_and_the_penalty_in_its_fisher",
+        )
+        + " tests/methods/test_oracles_penalty.py::test_rwalk_looks_at_the_gradient_before_and_the_way_after_a_step "
+        "tests/methods/test_oracles_penalty.py::test_rwalks_scores_are_averaged_from_task_to_task",
         ("a step uphill earns too", "        torch._foreach_clamp_min_(saved, 0.0)\n", ""),
         ("saved with the other sign", "        torch._foreach_neg_(saved)\n", ""),
         ("the whole distance", "        torch._foreach_mul_(cost, 0.5)\n", ""),

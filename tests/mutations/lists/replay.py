@@ -2,25 +2,35 @@
 
 from tests.mutations.mutant import of
 
-REPLAY = "tests/methods/test_oracles_replay.py"
 PROJECTION = "tests/methods/test_oracles_projection.py"
-ER = "tests/methods/test_replay.py::test_er"
-CLOSED = " ".join(
-    f"tests/methods/test_bilevel.py::test_{name}"
-    for name in (
-        "displacement_of_a_batch_is_the_closed_form",
-        "replay_and_validation_memory_hold_what_they_should",
-        "published_draws_leave_out_the_numbers_of_the_validation_draw",
-        "one_level_takes_as_many_steps",
-        "interpolation_is_exact_and_in_place",
-    )
+
+
+def oracles(*names: str) -> str:
+    """These tests of replay."""
+    return " ".join(f"tests/methods/test_oracles_replay.py::test_{name}" for name in names)
+
+
+def published(*names: str) -> str:
+    """These tests of the bilevel methods' displacements and memories."""
+    return " ".join(f"tests/methods/test_bilevel.py::test_{name}" for name in names)
+
+
+INNER = oracles(
+    "the_inner_loss_term_by_term",
+    "targets_are_what_the_network_said_when_the_task_was_over",
+    "bcl_single_goes_a_share_of_the_way_of_its_inner_steps",
 )
 
 MUTANTS = [
     *of(
         "cllab/methods/er.py",
-        f"{REPLAY} {ER}_replays_as_many_as_the_batch_holds_and_stores_what_it_has_learned "
-        f"{ER}_remembers_samples_as_they_were_and_not_as_they_were_augmented",
+        oracles(
+            "er_is_the_mean_over_stream_and_replay_together",
+            "er_with_mixed_images_mixes_the_streams_labels_alone",
+            "rehearsing_er_draws_nothing_and_offers_its_memory_nothing",
+            "halves_are_a_mean_each_with_statistics_of_their_own",
+        )
+        + " tests/methods/test_replay.py::test_er_remembers_samples_as_they_were_and_not_as_they_were_augmented",
         (
             "offers its memory to itself while rehearsing",
             "if self.rehearsing or memory.info.per_task",
@@ -174,7 +184,10 @@ MUTANTS = [
     ),
     *of(
         "cllab/methods/ftml.py",
-        f"{REPLAY} {CLOSED}",
+        oracles(
+            "ftml_goes_on_the_batch_and_then_on_the_whole_memory_of_a_drawn_task",
+            "ftml_draws_every_task_so_far_and_the_current_one_alike",
+        ),
         (
             "never draws the current task",
             "torch.randint(len(memory.tasks), (1,)",
@@ -207,7 +220,12 @@ MUTANTS = [
     ),
     *of(
         "cllab/methods/_bilevel.py",
-        f"{REPLAY} {CLOSED}",
+        f"{INNER} "
+        + oracles(
+            "the_published_targets_are_of_a_pass_in_training_mode",
+            "statistics_follow_or_are_interpolated",
+            "adaptation_takes_full_batch_steps_on_a_tasks_memory",
+        ),
         ("without the temperature", "(scores / temperature).log_softmax(dim=1)", "scores.log_softmax(dim=1)"),
         ("targets without the temperature", "(own / config.temperature).softmax(dim=1)", "own.softmax(dim=1)"),
         (
@@ -295,7 +313,7 @@ MUTANTS = [
     ),
     *of(
         "cllab/methods/bcl_single.py",
-        f"{REPLAY} {CLOSED}",
+        INNER,
         (
             "draws from the current task",
             'memory.draw(config.replay_size, learner.rng.cpu("replay"))',
@@ -313,7 +331,18 @@ MUTANTS = [
     ),
     *of(
         "cllab/methods/bcl_dual.py",
-        f"{REPLAY} {CLOSED}",
+        oracles(
+            "bcl_dual_steps_on_held_samples_at_a_rate_of_its_own",
+            "validation_draws_reach_all_tasks_and_the_current_one",
+            "a_held_sample_keeps_the_labels_of_the_batch_together",
+        )
+        + " "
+        + published(
+            "displacement_of_a_batch_is_the_closed_form",
+            "replay_and_validation_memory_hold_what_they_should",
+            "published_draws_leave_out_the_numbers_of_the_validation_draw",
+            "one_level_takes_as_many_steps",
+        ),
         ("without its own outer rate", "lr=config.outer_lr or None", "lr=None"),
         ("validates on earlier tasks alone", 'part="held", current=True', 'part="held", current=False'),
         ("validates on what is replayed", 'part="held", current=True', 'part="replay", current=True'),
@@ -359,7 +388,7 @@ MUTANTS = [
     ),
     *of(
         "cllab/methods/_replay.py",
-        REPLAY,
+        INNER,
         ("one pass although apart", "    if apart or len(batches) == 1:\n", "    if len(batches) == 1:\n"),
         (
             "no network is batch-normalized",
@@ -391,7 +420,10 @@ MUTANTS = [
     ),
     *of(
         "cllab/methods/base.py",
-        f"{REPLAY} tests/methods/test_oracles_streams.py tests/methods/test_oracles_distill.py",
+        "tests/methods/test_oracles_streams.py "
+        + oracles(
+            "er_is_the_mean_over_stream_and_replay_together", "halves_are_a_mean_each_with_statistics_of_their_own"
+        ),
         ("the other label's share", "self.share * loss + (1 - self.share) *", "(1 - self.share) * loss + self.share *"),
         ("mixed images count as whole", "        if self.y_mix is None or self.share is None:\n", "        if True:\n"),
         (
