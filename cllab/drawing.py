@@ -14,7 +14,7 @@ from typing import Any
 
 from cllab.outcome import Outcome
 from cllab.output import percent
-from cllab.plots import COLORS, spread
+from cllab.plots import COLORS, most_forgotten, spread, told_tasks
 
 WIDTH, HEIGHT = 960, 420
 _INK, _FAINT, _GRID = (34, 34, 34), (110, 110, 110), (224, 224, 224)
@@ -90,11 +90,11 @@ def shapes(outcome: Outcome) -> list[Shape]:
     out += [Label(20, 22, outcome.name, 16, bold=True), Label(WIDTH - 20, 22, facts, 12, _FAINT, "end")]
     out += _curves(outcome) + _heat_map(outcome)
     told = [
-        f"{title} {percent(outcome.metrics[name])} %"
-        for name, title in (
-            ("last_accuracy", "last accuracy"),
-            ("average_accuracy", "average accuracy"),
-            ("forgetting", "forgetting"),
+        f"{title} {percent(outcome.metrics[name])} {unit}"
+        for name, title, unit in (
+            ("last_accuracy", "last accuracy", "%"),
+            ("average_accuracy", "average accuracy", "%"),
+            ("forgetting", "forgetting", "points"),
         )
         if name in outcome.metrics
     ]
@@ -116,7 +116,8 @@ def _curves(outcome: Outcome) -> list[Shape]:
         out.append(Label(left - 8, y, str(25 * step), 11, _FAINT, "end"))
     for i in spread(n, 12):
         out.append(Label(at(i, 0)[0], top + height + 16, str(i + 1), 11, _FAINT, "middle"))
-    shown = [t for t in spread(outcome.n_tasks, len(COLORS) if outcome.n_tasks <= len(COLORS) else 6) if t < n]
+    worst = most_forgotten(outcome.matrix)
+    shown = [t for t in told_tasks(outcome.n_tasks, worst) if t < n]
     keys: list[tuple[str, Color]] = []
     for place, task in enumerate(shown):
         points = [
@@ -129,7 +130,7 @@ def _curves(outcome: Outcome) -> list[Shape]:
         color = COLORS[place % len(COLORS)]
         out.append(Path(tuple(points), color, 2))
         out += [Dot(x, y, 3, color) for x, y in points]
-        keys.append((f"task {task + 1}", color))
+        keys.append((f"task {task + 1}{' (most forgotten)' if task == worst else ''}", color))
     seen = [at(i, v) for i, v in enumerate(outcome.seen) if v is not None]
     if seen:
         out.append(Path(tuple(seen), _INK, 2, dashed=True))

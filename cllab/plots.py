@@ -78,14 +78,16 @@ def accuracy_chart(
     n = len(matrix)
     if n < 2:
         return ""
-    shown = spread(len(matrix[0]), len(COLORS) if len(matrix[0]) <= len(COLORS) else 6)
+    worst = most_forgotten(matrix)
+    shown = told_tasks(len(matrix[0]), worst)
     lines = []
     for place, task in enumerate(t for t in shown if t < n):
         x = [i + 1.0 for i in range(n) if matrix[i][task] is not None and (i >= task or matrix[task][task] is None)]
         y = [100 * float(matrix[int(i) - 1][task] or 0.0) for i in x]
         if x:
             mark = str(task + 1) if len(matrix[0]) <= 9 else "abcdefghi"[place]
-            lines.append(Line(f"{mark} task {task + 1}", mark, x, y, COLORS[place % len(COLORS)]))
+            what = f"{mark} task {task + 1}{' (most forgotten)' if task == worst else ''}"
+            lines.append(Line(what, mark, x, y, COLORS[place % len(COLORS)]))
     known = [(i + 1.0, 100 * v) for i, v in enumerate(seen) if v is not None]
     if known:
         mark = "•" if paper.unicode else "*"
@@ -98,10 +100,10 @@ def accuracy_chart(
     marks = list(range(low, 101, {0: 25, 25: 25, 50: 10, 75: 5}[low]))
     y_axis = Axis(marks, [f"{m:g}" for m in marks], low, 100)
     drawn = _drawer().lines(lines, x_axis, y_axis, (paper.width, height), "braille" if paper.unicode else ".")
+    # an axis that does not begin at zero is not taken for one that does
+    title = "accuracy (%) on each task, over the tasks learned" + (f"; axis from {low} to 100" if low else "")
     keys = [_tint(line.label, line.color, paper) for line in lines]
-    return "\n".join(
-        [paper.bold("accuracy (%) on each task, over the tasks learned"), _finish(drawn, paper), *_legend(keys, paper)]
-    )
+    return "\n".join([paper.bold(title), _finish(drawn, paper), *_legend(keys, paper)])
 
 
 def forgetting_chart(forgetting: Sequence[float], paper: Paper, *, height: int = 11) -> str:
@@ -126,6 +128,24 @@ def forgetting_chart(forgetting: Sequence[float], paper: Paper, *, height: int =
     drawn = _drawer().bars(heights, x_axis, y_axis, (paper.width, height), COLORS[4])
     title = "forgetting (points) of each task: its best earlier accuracy minus the last"
     return f"{paper.bold(title)}\n{_finish(drawn, paper)}"
+
+
+def most_forgotten(matrix: Sequence[Sequence[float | None]]) -> int | None:
+    """The old task that fell farthest below its best earlier accuracy; None where none fell. matrix: (i, E)."""
+    worst, most = None, 0.0005
+    for task in range(min(len(matrix) - 1, len(matrix[0]) if len(matrix) else 0)):
+        earlier = [row[task] for row in matrix[task:-1] if row[task] is not None]
+        now = matrix[-1][task]
+        if earlier and now is not None and (fell := max(v for v in earlier if v is not None) - now) >= most:
+            worst, most = task, fell + 1e-12
+    return worst
+
+
+def told_tasks(n_tasks: int, worst: int | None) -> list[int]:
+    """The tasks that a chart draws: all, or of many six and the most forgotten."""
+    if n_tasks <= len(COLORS):
+        return list(range(n_tasks))
+    return sorted({*spread(n_tasks, 6), *([worst] if worst is not None else [])})
 
 
 def spread(n: int, most: int) -> list[int]:

@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import math
+from pathlib import Path
 
 import pytest
 
+from cllab import drawing
+from cllab.outcome import Outcome
 from cllab.output import Paper, visible
-from cllab.plots import accuracy_chart, forgetting_chart, spread
+from cllab.plots import accuracy_chart, forgetting_chart, most_forgotten, spread, told_tasks
+from cllab.runs import Run
 
 MATRIX = ((0.95, None, None), (0.8, 0.93, None), (0.3, 0.81, 0.96))
 SEEN = (0.95, 0.87, 0.69)
@@ -71,3 +75,43 @@ def test_many_tasks_are_thinned_out() -> None:
     assert "f task 50" in chart
     assert spread(50, 6) == [0, 10, 20, 29, 39, 49]
     assert spread(3, 6) == [0, 1, 2]
+
+
+TWENTY = tuple(
+    tuple(0.9 - (0.6 if j == 9 and i > 9 else 0.0) - 0.001 * (i - j) if j <= i else None for j in range(20))
+    for i in range(20)
+)
+
+
+def test_the_most_forgotten_of_twenty_tasks_is_drawn_and_named() -> None:
+    assert most_forgotten(TWENTY) == 9
+    assert most_forgotten(MATRIX) == 0
+    assert most_forgotten(((0.5, None), (0.6, 0.7))) is None
+    assert most_forgotten(()) is None
+    chart = accuracy_chart(TWENTY, [0.9] * 20, Paper(100))
+    assert "task 10 (most forgotten)" in chart
+    assert told_tasks(20, 9) == sorted({*spread(20, 6), 9})
+    assert told_tasks(9, 3) == list(range(9))
+    picture = drawing.svg(
+        Outcome(
+            Run(Path("none")),
+            "a run",
+            "done",
+            1,
+            {},
+            matrix=TWENTY,
+            seen=(0.9,) * 20,
+            metrics={"last_accuracy": 0.85, "forgetting": 0.123},
+        )
+    )
+    assert "task 10 (most forgotten)" in picture
+    # forgetting is a difference of percentages
+    assert "forgetting 12.3 points" in picture
+    assert "last accuracy 85.0 %" in picture
+
+
+def test_an_axis_that_does_not_begin_at_zero_says_so() -> None:
+    high = ((0.95, None), (0.91, 0.93))
+    assert "axis from 75 to 100" in accuracy_chart(high, (0.95, 0.92), Paper(80)).splitlines()[0]
+    low = ((0.95, None), (0.05, 0.93))
+    assert "axis" not in accuracy_chart(low, (0.95, 0.5), Paper(80)).splitlines()[0]
