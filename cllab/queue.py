@@ -13,15 +13,17 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from cllab.errors import EXIT_DONE, EXIT_USAGE
-from cllab.runs import Run, RunLock
+from cllab.runs import Run, RunLock, write_atomically
 
 
 def start_queue(runs: Sequence[Run]) -> subprocess.Popen[bytes]:
-    """Train `runs` in their order in a detached process; they count as queued from now on.
+    """Train `runs` in their order in a detached process; they count as queued from now on, and each knows the others.
 
     Raises:
         OSError: when the process cannot be started.
     """
+    for run in runs:
+        write_atomically(run.queue_path, "".join(f"{r.id}\n" for r in runs))
     # the queue locks these files when it is up; until then their age says that it is on its way
     for run in runs[1:]:
         run.queued_path.touch()

@@ -5,6 +5,7 @@ control         what a viewer wants               worker.log     what libraries 
 memory/         what the memory held              traces/        what methods published of traced steps
 checkpoint/     how to go on                      lock           held while a process trains
 result.json     what came out, written last       queued          held while the run waits for another (cllab.queue)
+queue           ids of the runs that were started together, to train one after another
 described.json  components and metrics as data (cllab.described)
 
 Reading a folder runs nothing from it, waits for nothing, and hands out no control characters.
@@ -183,6 +184,10 @@ class Run:
         return self.folder / "queued"
 
     @property
+    def queue_path(self) -> Path:
+        return self.folder / "queue"
+
+    @property
     def result_path(self) -> Path:
         return self.folder / "result.json"
 
@@ -222,6 +227,15 @@ class Run:
     def described(self) -> Described:
         """What the folder says of its components and metrics."""
         return described.read(self.described_path)
+
+    def queue(self) -> tuple[str, ...]:
+        """Ids of the runs that train one after another, this one among them; empty for a run that was started alone."""
+        try:
+            lines = files.read_bytes(self.queue_path).decode().split("\n")
+        except (OSError, ValueError):
+            return ()
+        # names of folders beside this one, and nothing else
+        return tuple(line for line in lines if line and line == Path(line).name and line not in (".", ".."))
 
     def result(self) -> dict[str, Any] | None:
         """`result.json`, None when the run has not ended or the file is torn."""

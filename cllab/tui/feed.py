@@ -58,6 +58,8 @@ class Feed:
     """
 
     replayed = False
+    was_training = False
+    """Whether this feed has seen it train."""
 
     def __init__(self, run: Run, target: MessagePump, rate: float) -> None:
         self.run = run
@@ -152,6 +154,7 @@ class LiveFeed(Feed):
                 caught_up = raw.n_events
             turned = self._alive != alive
             self._alive = alive
+            self.was_training |= alive
             state = raw if more else self._judged(raw, alive, fresh=raw.n_events == caught_up)
             now = (state.n_events, state.status)
             if now != shown or turned:

@@ -30,6 +30,7 @@ from cllab.tui.widgets.composition import MOST_GROUPS
 from cllab.tui.widgets.key_bar import KeyBar
 from cllab.tui.widgets.line_chart import LineChart
 from cllab.tui.widgets.matrix import AccuracyMatrix
+from cllab.tui.widgets.mode_bar import ModeBar
 from cllab.tui.widgets.pane_tabs import PaneTabs
 from cllab.tui.widgets.run_header import RunHeader
 from cllab.tui.widgets.scrub_bar import ScrubBar
@@ -82,8 +83,10 @@ class LiveScreen(Commanding):
         self._keys: tuple[str, bool, int] = ("", False, 0)
         self.shows_traces = True
         self._awaits_trace = False
+        self._shown_wish = ""
 
     def compose(self) -> ComposeResult:
+        yield ModeBar("live")
         yield RunHeader(id="header")
         yield PaneTabs(PANES, id="tabs")
         with Container(id="panes"):
@@ -141,7 +144,14 @@ class LiveScreen(Commanding):
 
     def _show_header(self, feed: Feed, state: RunState) -> None:
         waited = time.monotonic() - feed.opened
-        self.query_one(RunHeader).show(state, name=self._run_name(state), wish=self._wish(), waited=waited)
+        self._shown_wish = self._wish() or self._elsewhere(feed)
+        self.query_one(RunHeader).show(
+            state, name=self._run_name(state), wish=self._shown_wish, place=self.run_place(state), waited=waited
+        )
+
+    def _elsewhere(self, feed: Feed) -> str:
+        """What the run was asked for from the list or by another viewer."""
+        return feed.run.wish(self._state.status) if feed.is_training else ""
 
     def _show_nothing(self) -> None:
         note = self.query_one("#nothing", Static)
@@ -332,9 +342,15 @@ class LiveScreen(Commanding):
 
     def _tick(self) -> None:
         """Keep what depends on the clock current while something was asked for or nothing has been said yet."""
-        if self.is_current and self.lab.feed is not None and (self._asked or self._state.started is None):
+        feed = self.lab.feed
+        if not self.is_current or feed is None:
+            return
+        self.follow_the_queue()
+        if feed is not self.lab.feed:
+            return
+        if self._asked or self._state.started is None or self._elsewhere(feed) != self._shown_wish:
             self._settle(self._state)
-            self._show_header(self.lab.feed, self._state)
+            self._show_header(feed, self._state)
             self.refresh_bindings()
 
     def _tell(self, state: RunState) -> None:

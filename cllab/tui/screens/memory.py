@@ -22,8 +22,10 @@ from cllab.tui.widgets.composition import class_inks
 from cllab.tui.widgets.heat_strip import HeatStrip
 from cllab.tui.widgets.key_bar import KeyBar
 from cllab.tui.widgets.memory_bar import MemoryBar
+from cllab.tui.widgets.mode_bar import ModeBar
 from cllab.tui.widgets.pane_tabs import PaneTabs
 from cllab.tui.widgets.pictures import Picture, heat_picture
+from cllab.tui.widgets.run_header import RunHeader
 from cllab.tui.widgets.scrub_bar import ScrubBar
 from cllab.tui.widgets.spread import Spread
 from cllab.tui.widgets.thumbs import SIZES, Item, Section, ThumbGrid
@@ -66,6 +68,8 @@ class MemoryScreen(Replayable):
         self._inks: list[RGB] = []
 
     def compose(self) -> ComposeResult:
+        yield ModeBar("memory")
+        yield RunHeader(id="header", classes="-brief")
         yield MemoryBar(id="bar")
         yield PaneTabs(PANES, id="tabs")
         with Horizontal(id="body"):
@@ -82,6 +86,7 @@ class MemoryScreen(Replayable):
     def on_mount(self) -> None:
         self._arrange()
         self.query_one("#samples").focus()
+        self.set_interval(1.0, self._tick)
 
     @on(ScreenResume)
     def _resumed(self) -> None:
@@ -105,6 +110,7 @@ class MemoryScreen(Replayable):
         if str(feed.run.folder) != self._folder:
             self._folder, self.at, self._loaded = str(feed.run.folder), None, {}
         self._state = state
+        self._show_header()
         self.show_player()
         records = memory_records(state)
         index = self._index(records)
@@ -124,6 +130,20 @@ class MemoryScreen(Replayable):
         self._draw_spread(record)
         self._draw_samples(record)
         self._say()
+
+    def _show_header(self) -> None:
+        """Whose memory this is, and how that run stands."""
+        feed, state = self.lab.feed, self._state
+        if feed is None:
+            return
+        name = state.started.name if state.started else feed.run.id
+        wish = feed.run.wish(state.status) if feed.is_training else ""
+        self.query_one(RunHeader).show(state, name=name, wish=wish, place=self.run_place(state))
+
+    def _tick(self) -> None:
+        if self.is_current:
+            self.follow_the_queue()
+            self._show_header()
 
     def _index(self, records: list[ev.MemoryUpdated]) -> int:
         if not records or self.at is None or self.player is not None:
@@ -317,7 +337,7 @@ class MemoryScreen(Replayable):
         if not self.is_mounted:
             return
         some = self.lab.feed is not None
-        for name in ("#bar", "#body"):
+        for name in ("#header", "#bar", "#body"):
             self.query_one(name).display = some
         note = self.query_one("#nothing", Static)
         note.display = not some

@@ -8,7 +8,9 @@ from textual import on
 from textual.binding import Binding, BindingType
 from textual.screen import Screen
 
+from cllab.state import RunState
 from cllab.tui.player import Player
+from cllab.tui.succession import place, successor
 from cllab.tui.widgets.scrub_bar import ScrubBar
 
 if TYPE_CHECKING:
@@ -55,6 +57,29 @@ class Replayable(Screen[Any]):
         if action in self.REPLAY_ACTIONS:
             return self.player is not None
         return super().check_action(action, parameters)
+
+    def follow_the_queue(self) -> None:
+        """When a run that was watched is over and one that follows it trains, show that one; to be called now and then.
+
+        A run that was opened after its end stays: then it is the past that somebody looks at.
+        """
+        feed = self.lab.feed
+        if feed is None or feed.replayed or feed.is_training:
+            return
+        if feed.was_training and (feed.state.is_over or feed.state.status == "lost"):
+            following = successor(feed.run)
+            if following is None:
+                return
+            mode, ended = self.lab.current_mode, feed.state
+            self.lab.open_run(following)
+            if mode != self.lab.current_mode:
+                self.lab.switch_mode(mode)
+            self.notify(f"{feed.run.id} is {ended.status}; {following.id} trains now", markup=False, timeout=6)
+
+    def run_place(self, state: RunState) -> str:
+        """Which seed the open run has, and which it is of those that were started together."""
+        feed = self.lab.feed
+        return place(feed.run, state.started.seed) if feed is not None and state.started is not None else ""
 
     def show_player(self) -> None:
         """Draw the bar, or hide it when the run is live."""

@@ -21,31 +21,41 @@ WORDS = {
 class RunHeader(Chart, can_focus=False):
     """State, what is trained on what, progress over the tasks, time left."""
 
-    DEFAULT_CSS = "RunHeader, RunHeader:focus { border: none; height: 2; padding: 0 1; background: $panel; }"
+    DEFAULT_CSS = """
+    RunHeader, RunHeader:focus { border: none; height: 2; padding: 0 1; background: $panel; }
+    RunHeader.-brief, RunHeader.-brief:focus { height: 1; }
+    """
 
-    def __init__(self, id: str | None = None) -> None:
-        super().__init__(id=id)
+    def __init__(self, id: str | None = None, classes: str | None = None) -> None:
+        super().__init__(id=id, classes=classes)
         self.state = RunState()
         self.wish = ""
         self.name_text = ""
+        self.place = ""
         self.waited = 0.0
 
-    def show(self, state: RunState, *, name: str = "", wish: str = "", waited: float = 0.0) -> None:
-        """Draw `state`; `wish` is what was asked for and has not happened yet, `waited` the seconds of watching."""
-        self.state, self.wish, self.name_text, self.waited = state, wish, name, waited
+    def show(self, state: RunState, *, name: str = "", wish: str = "", place: str = "", waited: float = 0.0) -> None:
+        """Draw `state`; `wish` is what was asked for and has not happened yet, `place` which seed it is of how many,
+        `waited` the seconds of watching."""
+        self.state, self.wish, self.name_text, self.place, self.waited = state, wish, name, place, waited
         self.invalidate()
 
     def draw(self, width: int, height: int) -> list[list[Part]]:
         state, colors, glyphs = self.state, self.palette, self.glyphs
         word = self.wish or WORDS.get(state.status, state.status)
-        sign = glyphs.state("stopping" if self.wish else state.status)
+        wished = self.wish.split()[0].rstrip(",") if self.wish else ""
+        sign = glyphs.state((wished if wished in glyphs.states else "stopping") if self.wish else state.status)
         bad = state.status in ("failed", "lost")
         ink: RGB = colors.lost if bad else colors.gained if state.status in ("training", "done") else colors.text
         started = state.started
         parts = [started.method, started.dataset, started.scenario, started.model] if started else []
         if started and started.capacity:
             parts.append(f"{started.memory} {started.capacity}")
-        what = glyphs.sep.join([self.name_text, *parts] if self.name_text not in parts else parts)
+        if self.name_text not in parts:
+            parts.insert(0, self.name_text)
+        # before what there may be no room for
+        parts.insert(1, self.place)
+        what = glyphs.sep.join(p for p in parts if p)
         head = f"{sign} {word} "
         right = self._right()
         first: list[Part] = [
@@ -53,17 +63,20 @@ class RunHeader(Chart, can_focus=False):
             (clip(what, max(0, width - len(head) - len(right) - 1), glyphs), style(colors.text)),
             (" " + right, style(colors.muted)),
         ]
-        return [first, self._second(width)]
+        return [first, self._second(width)] if height > 1 else [first]
 
     def _right(self) -> str:
         state = self.state
         if state.started is None:
             return ""
+        # "cuda:0 (NVIDIA H200)": which one it is says the first word
+        device = state.started.device.partition(" ")[0]
+        on = f"on {device}, " if device else ""
         if state.is_over or state.status == "lost":
             spent = clock(max(0.0, state.last_t - state.first_t)) if state.first_t else "?"
-            return f"took {spent}"
+            return f"{on}took {spent}"
         left = seconds_left(state)
-        return f"{clock(left)} left" if left is not None else "time left unknown"
+        return on + (f"{clock(left)} left" if left is not None else "time left unknown")
 
     def _second(self, width: int) -> list[Part]:
         state, colors, glyphs = self.state, self.palette, self.glyphs
