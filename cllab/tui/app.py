@@ -309,6 +309,21 @@ class CllabApp(App[int]):
         """Switch to a screen, closing what lies above the current one."""
         self.switch_mode(mode)
 
+    def action_command_palette(self) -> None:
+        """Everything that can be done, to search in."""
+        from cllab.tui.screens.dialog import Palette
+
+        if self.use_command_palette and not isinstance(self.top, Palette):
+            self.push_screen(Palette(id="--command-palette"))
+
+    def search_themes(self) -> None:
+        """All themes, to search in."""
+        from textual.theme import ThemeProvider
+
+        from cllab.tui.screens.dialog import Palette
+
+        self.push_screen(Palette(providers=[ThemeProvider], placeholder="Search for themes"))
+
     def action_help(self) -> None:
         """The keys and the panes of the current screen, generated from them."""
         from cllab.tui.screens.help import HelpScreen

@@ -99,21 +99,26 @@ class TextControl(Field):
         placeholder = "none" if row.spec.optional or row.spec.type in ("str", "list") else row.spec.allowed()
         super().__init__(row.text(row.value), placeholder=placeholder, compact=True, select_on_focus=True)
         self.row = row
+        self._told = self.value
 
     def set_value(self, value: Any) -> None:
-        """Show `value`, unless what is written means the same."""
+        """Show `value`, unless what is written means the same, or is newer and has yet to be told."""
+        if self.value != self._told:
+            return
         try:
             same = self.row.read(self.value) == value
         except UsageError:
             same = False
         if not same:
             with self.prevent(Input.Changed):
-                self.value = self.row.text(value)
+                self.value = self._told = self.row.text(value)
 
     def on_input_changed(self, event: Input.Changed) -> None:
-        """Tell the form."""
+        """Tell the form; of quick letters, what stands there after the last."""
         event.stop()
-        self.post_message(Control(self.row.key, event.value))
+        if self.value != self._told:
+            self._told = self.value
+            self.post_message(Control(self.row.key, self.value))
 
     def action_leave(self) -> None:
         """Go where letters are keys again."""
@@ -161,6 +166,8 @@ class ChoiceControl(Widget, can_focus=True):
         for n in range(1, len(picks)):
             pick = picks[(here + by * n) % len(picks)]
             if not pick.reason:
+                # at once: a held key goes on from here before the form has answered
+                self.set_value(pick.name)
                 self.post_message(Control(self.row.key, pick.name))
                 return
         self.notify(f"{self.row.label}: nothing else can be chosen with the rest as it is", timeout=4, markup=False)
@@ -194,7 +201,8 @@ class SwitchControl(ChoiceControl):
 
     def action_flip(self) -> None:
         """The other one."""
-        self.post_message(Control(self.row.key, not self.value))
+        self.set_value(not self.value)
+        self.post_message(Control(self.row.key, self.value))
 
     def on_click(self, event: Click) -> None:
         """A click switches."""

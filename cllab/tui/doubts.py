@@ -94,9 +94,7 @@ def _told(draft: Draft, same: Sequence[Entry]) -> str:
         how = newest.state + (f", {100 * newest.fraction:.0f} % of its tasks are done" if newest.fraction else "")
     if len(draft.seeds) == 1:
         more = f" ({len(same)} such runs)" if len(same) > 1 else ""
-        return (
-            f"{newest.run.id}: the same setting with seed {newest.seed} is {how}{more}. It would give the same numbers."
-        )
+        return f"{newest.run.id}: the same setting with seed {newest.seed} is {how}{more}."
     seeds = sorted({entry.seed for entry in same if entry.seed is not None})
     word = "seed" if len(seeds) == 1 else "seeds"
     return (

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -145,5 +146,25 @@ def test_only_what_a_page_offers_can_be_done(monkeypatch: pytest.MonkeyPatch) ->
         await press(pilot, "o")
         assert opened == ["https://arxiv.org/abs/1612.00796"]
         assert not screen.show_page("method/gone")
+
+    tell(app, story)
+
+
+def test_the_arrows_move_in_the_list_while_one_types(tmp_path: Path) -> None:
+    app = CllabApp(runs=tmp_path, mode="explain", settings=Settings())
+
+    async def story(pilot: Any) -> None:
+        await until(pilot, lambda: isinstance(app.screen, ExplainScreen) and app.screen.page is not None)
+        screen = app.screen
+        assert isinstance(screen, ExplainScreen)
+        await press(pilot, "slash", *"benchmark-file")
+        # two things have this name, and the list says which is which
+        await until(pilot, lambda: "benchmark-file  scenario" in shown(app) and "benchmark-file  dataset" in shown(app))
+        first = screen.page
+        await press(pilot, "down")
+        await until(pilot, lambda: screen.page is not first)
+        await press(pilot, "up")
+        await until(pilot, lambda: screen.page is first)
+        assert screen.query_one("#search").has_focus
 
     tell(app, story)

@@ -17,6 +17,7 @@ from cllab.tui import app as app_module
 from cllab.tui import troubles
 from cllab.tui.app import CllabApp
 from cllab.tui.feed import StateChanged, fold
+from cllab.tui.screens.dialog import Palette
 from cllab.tui.screens.explain import ExplainScreen
 from cllab.tui.screens.pick import Pick, PickScreen
 from cllab.tui.screens.quit import ConfirmScreen
@@ -108,6 +109,22 @@ def test_a_dialog_closes_once_and_only_itself(tmp_path: Path) -> None:
         await pilot.resize_terminal(120, 36)
         await until(pilot, lambda: isinstance(app.screen, SetupScreen))
         assert answers == [True, False]
+
+    tell(app, story)
+
+
+def test_two_clicks_beside_the_palette_close_it_once(tmp_path: Path) -> None:
+    app = app_of(tmp_path)
+
+    async def story(pilot: Any) -> None:
+        await ready(pilot)
+        for opened in (app.action_command_palette, app.action_change_theme):
+            opened()
+            await until(pilot, lambda: isinstance(app.screen, Palette))
+            screen = app.screen
+            screen.dismiss(None)
+            screen.dismiss(None)
+            await until(pilot, lambda: isinstance(app.screen, SetupScreen))
 
     tell(app, story)
 

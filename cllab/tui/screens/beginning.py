@@ -22,6 +22,7 @@ from cllab.tui.screens.data_offer import DataOffer
 from cllab.tui.screens.pick import Pick, PickScreen
 from cllab.tui.screens.starting import StartScreen
 from cllab.tui.starts import FIRST, QUICK, Start, first_draft, read_start, recall, shipped_paths, starts
+from cllab.tui.units import size
 from cllab.tui.widgets.explanation import Explanation
 from cllab.tui.widgets.run_form import RunForm
 from cllab.tui.widgets.start_list import StartList
@@ -258,7 +259,12 @@ class Beginning(DataOffer):
         self.notify(f"{len(runs)} runs, one after another; they go on when this app is closed", markup=False, timeout=6)
 
     def _show_problem(self) -> None:
-        self.notify(self.problem, title="This cannot be started", severity="error", markup=False, timeout=8)
+        problem = self.problem
+        if self.is_missing and not self.errors and not self.draft.problems:
+            # the line that offers it may lie under this message
+            offer = f"d downloads {size(self.download_bytes)}" if self.download_bytes else "set its root in the form"
+            problem += f"; {offer}, b uses the built-in digits"
+        self.notify(problem, title="This cannot be started", severity="error", markup=False, timeout=8)
         key = next(iter(self.errors), "") or self.problem.partition(" ")[0]
         self.form.go_to(key if key in self.draft.values else "dataset.name")
 

@@ -15,12 +15,19 @@ from textual.widgets.option_list import Option
 
 from cllab.spec import ComponentSpec
 from cllab.tui.pages import HEADINGS, Page, page_text, pages, paper_link, search
+from cllab.tui.widgets.choices import Choices
 from cllab.tui.widgets.field import Field
 from cllab.tui.widgets.key_bar import KeyBar
 from cllab.tui.widgets.mode_bar import ModeBar
 
 if TYPE_CHECKING:
     from cllab.tui.app import CllabApp
+
+
+class Search(Field):
+    """What pages are looked for."""
+
+    BINDINGS: ClassVar[list[BindingType]] = [Binding("enter", "submit", "Pages")]
 
 
 class PageScroll(VerticalScroll, can_focus=True):
@@ -40,6 +47,7 @@ class ExplainScreen(Screen[None]):
         height: 1fr; border: round $border-blurred; background: $background; padding: 0 1;
         border-title-color: $text-muted;
         scrollbar-background: $background; scrollbar-color: $border-blurred; scrollbar-size-vertical: 1;
+        text-wrap: nowrap; text-overflow: ellipsis;
     }
     ExplainScreen OptionList > .option-list--option-disabled { color: $text-muted; }
     ExplainScreen OptionList:focus, ExplainScreen PageScroll:focus {
@@ -57,8 +65,10 @@ class ExplainScreen(Screen[None]):
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("slash", "search", "Search", id="explain.search", key_display="/"),
         Binding("o", "paper", "Open paper", id="explain.paper"),
-        Binding("u", "use", "Set up", id="explain.use"),
+        Binding("u", "use", "Use in a run", id="explain.use"),
         Binding("escape", "back", "List", id="explain.back", show=False),
+        Binding("down", "move(1)", "Next", show=False),
+        Binding("up", "move(-1)", "Previous", show=False),
     ]
 
     def __init__(self) -> None:
@@ -75,8 +85,8 @@ class ExplainScreen(Screen[None]):
         yield ModeBar("explain")
         with Horizontal():
             with Vertical(id="list"):
-                yield Field(placeholder="/ search", compact=True, id="search")
-                yield OptionList(markup=False)
+                yield Search(placeholder="/ search", compact=True, id="search")
+                yield Choices(markup=False)
             with PageScroll():
                 yield Static("", id="page")
         yield KeyBar()
@@ -108,6 +118,9 @@ class ExplainScreen(Screen[None]):
                 kind = page.kind
                 lines.append(Option(Text(HEADINGS[kind], style="bold"), disabled=True))
             text = Text(f"  {page.name}" if not needle.strip() else page.name, no_wrap=True, overflow="ellipsis")
+            if needle.strip():
+                # without headings, and some names are those of two things
+                text.append(f"  {page.kind}", style="dim")
             lines.append(Option(text, id=page.key))
         options.clear_options()
         options.add_options(lines)
@@ -145,6 +158,14 @@ class ExplainScreen(Screen[None]):
     @on(Input.Submitted, "#search")
     def _entered(self) -> None:
         self.query_one(OptionList).focus()
+
+    def action_move(self, by: int) -> None:
+        """Move in the list while the search has the focus."""
+        options = self.query_one(OptionList)
+        if by > 0:
+            options.action_cursor_down()
+        else:
+            options.action_cursor_up()
 
     def action_search(self) -> None:
         """Type what to look for."""

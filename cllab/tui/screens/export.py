@@ -91,6 +91,9 @@ class ExportScreen(Dialog[list[Path]]):
             lines = [f"! {reason}" for reason in failed] + [f"written: {path}" for path in written]
             self.query_one("#said", Static).update("\n".join(lines))
             return
-        text = "\n".join(str(path) for path in written)
-        self.app.notify(text, title="Exported", markup=False, timeout=8)
+        folders = {path.parent for path in written}
+        # the folder once: many long paths would hide what lies under them
+        one = len(folders) == 1
+        lines = [f"in {folders.pop()}", *(path.name for path in written)] if one else [str(path) for path in written]
+        self.app.notify("\n".join(lines), title="Exported", markup=False, timeout=5)
         self.dismiss(written)

@@ -22,6 +22,8 @@ GLOSSARY = (
     ("memory, capacity", "the samples that are kept for replay; how many"),
     ("all, seen", "accuracy over the test samples of every class seen so far"),
 )
+UNSAID = ("screen.copy_text", "scroll_left", "scroll_right", "page_left", "page_right")
+"""What the framework binds everywhere, and what nothing here needs."""
 
 
 class HelpScreen(Dialog[None]):
@@ -49,9 +51,11 @@ class HelpScreen(Dialog[None]):
     def of(cls, screen: Screen[Any]) -> HelpScreen:
         """The help of `screen` as it is now."""
         keys: dict[str, list[str]] = {}
-        for active in screen.active_bindings.values():
+        # what this screen does comes before how any list is moved through
+        known = sorted(screen.active_bindings.values(), key=lambda active: not active.binding.show)
+        for active in known:
             binding = active.binding
-            if binding.system or binding.action == "screen.copy_text" or not binding.description or not active.enabled:
+            if binding.system or not binding.description or not active.enabled or binding.action.startswith(UNSAID):
                 continue
             shown = screen.app.get_key_display(binding)
             keys.setdefault(binding.description, [])
@@ -67,7 +71,10 @@ class HelpScreen(Dialog[None]):
                 seen.add(text)
                 title = str(widget.border_title or getattr(widget, "title", "") or type(widget).__name__)
                 panes.append((title + (" (here)" if widget is focused else ""), text))
-        rows = [(" ".join(names), description) for description, names in keys.items()]
+        rows = [
+            (" ".join(sorted(names, key=lambda n: n.startswith("^"))), description)
+            for description, names in keys.items()
+        ]
         return cls(str(getattr(screen, "HELP", "") or ""), rows, panes)
 
     def compose(self) -> ComposeResult:

@@ -47,6 +47,7 @@ PANES = (
     ("classes", "classes"),
     ("samples", "samples"),
 )
+NEED_A_RUN = ("focus_task", "unfocus", "zoom", "pane", "group", "marker", "log", "fit", "trace")
 MARKERS: tuple[Literal["braille", "quadrant", "ascii"], ...] = ("braille", "quadrant", "ascii")
 
 
@@ -159,6 +160,8 @@ class LiveScreen(Commanding):
         note.update("No run is open.  1 sets one up, 4 lists those there are.")
         for widget in ("#header", "#tabs", "#panes", "#scrub"):
             self.query_one(widget).display = False
+        # keys of a pane that nobody sees
+        self.set_focus(None)
 
     def _run_name(self, state: RunState) -> str:
         return state.started.name if state.started else self.lab.feed.run.id if self.lab.feed else ""
@@ -203,7 +206,7 @@ class LiveScreen(Commanding):
             for pane in self._visible():
                 self._fill(pane, self._state)
         focused = self.focused
-        if (isinstance(focused, Chart) and not focused.display) or focused is None:
+        if self.lab.feed is not None and ((isinstance(focused, Chart) and not focused.display) or focused is None):
             target = self.query_one(f"#{self.current}")
             (target if target.display else self.query_one("#accuracy")).focus()
 
@@ -302,6 +305,8 @@ class LiveScreen(Commanding):
 
     def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
         """A step is traced while training is paused; the pane can be changed when there is a trace."""
+        if self.lab.feed is None and action in NEED_A_RUN:
+            return False
         if action == "trace":
             if not self._no_trace():
                 return True

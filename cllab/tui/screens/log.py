@@ -11,7 +11,6 @@ from textual.widgets import RichLog
 
 from cllab.runs import Run
 from cllab.tui.screens.dialog import Dialog
-from cllab.tui.widgets.key_bar import KeyBar
 
 LINES = 2000
 
@@ -38,7 +37,6 @@ class LogScreen(Dialog[None]):
             box.border_title = "log"
             box.border_subtitle = str(self.run.log_path)
             yield RichLog(max_lines=LINES, wrap=True, markup=False, highlight=False)
-        yield KeyBar()
 
     def on_mount(self) -> None:
         self._read()

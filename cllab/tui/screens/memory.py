@@ -34,6 +34,9 @@ PANES = (("samples", "samples"), ("amounts", "amounts"), ("spread", "ages and sc
 SORTS = ("entry", "age", "score")
 
 
+NEED_A_RUN = ("task", "group", "difference", "sort", "size", "pane")
+
+
 class MemoryScreen(Replayable):
     """The memory of the open run after one task."""
 
@@ -85,7 +88,8 @@ class MemoryScreen(Replayable):
 
     def on_mount(self) -> None:
         self._arrange()
-        self.query_one("#samples").focus()
+        if self.lab.feed is not None:
+            self.query_one("#samples").focus()
         self.set_interval(1.0, self._tick)
 
     @on(ScreenResume)
@@ -353,7 +357,10 @@ class MemoryScreen(Replayable):
             self.query_one(f"#{key}").display = key in shown
         self.query_one("#side").display = bool({"amounts", "spread"} & shown)
         self.query_one("#main").display = "samples" in shown
-        if some and (self.focused is None or not self.focused.display):
+        if not some:
+            # keys of a pane that nobody sees
+            self.set_focus(None)
+        elif self.focused is None or not self.focused.display:
             self.query_one(f"#{self.current}").focus()
 
     def action_pane(self, by: int) -> None:
@@ -375,7 +382,9 @@ class MemoryScreen(Replayable):
 
     def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
         """In a replay, left and right belong to the tasks here, not to the clock."""
-        if action == "scrub":
+        if action == "scrub" or (
+            self.lab.feed is None and action in ("task", "group", "difference", "sort", "size", "pane")
+        ):
             return False
         return super().check_action(action, parameters)
 

@@ -39,6 +39,8 @@ class Replayable(Screen[Any]):
         Binding("plus,equals_sign", "speed(1)", "Faster", id="replay.faster", key_display="+"),
         Binding("minus", "speed(-1)", "Slower", id="replay.slower", key_display="-"),
     ]
+    # these screens choose where the focus is; the framework's own choice may be a pane that is hidden
+    AUTO_FOCUS: ClassVar[str | None] = ""
     REPLAY_ACTIONS: ClassVar[frozenset[str]] = frozenset({"play", "scrub", "scrub_task", "scrub_to", "speed"})
 
     @property

@@ -30,7 +30,10 @@ class SavePresetScreen(Dialog[Path]):
     SavePresetScreen #said { color: $text-muted; height: auto; }
     SavePresetScreen #said.-problem { color: $error; }
     """
-    BINDINGS: ClassVar[list[BindingType]] = [Binding("escape", "dismiss(None)", "Back", id="save.back")]
+    BINDINGS: ClassVar[list[BindingType]] = [
+        Binding("escape", "dismiss(None)", "Back", id="save.back"),
+        Binding("ctrl+s", "save", "Save", id="save.save", key_display="^s"),
+    ]
 
     def __init__(self, draft: Draft) -> None:
         super().__init__()
@@ -59,7 +62,8 @@ class SavePresetScreen(Dialog[Path]):
         self._asked = None
 
     @on(Input.Submitted)
-    def _save(self) -> None:
+    def action_save(self) -> None:
+        """Write the file; a second time where one is there already."""
         text = self.query_one("#file", Input).value.strip()
         if not text:
             self._say("a file needs a name")

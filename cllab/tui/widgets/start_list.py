@@ -18,6 +18,7 @@ from cllab.tui.index import Entry, age
 from cllab.tui.starts import Start
 from cllab.tui.theme import style
 from cllab.tui.widgets.chart import clip
+from cllab.tui.widgets.choices import Choices
 
 if TYPE_CHECKING:
     from cllab.tui.app import CllabApp
@@ -25,7 +26,7 @@ if TYPE_CHECKING:
 MOST_RECENT = 12
 
 
-class StartList(OptionList):
+class StartList(Choices):
     """Presets and recent runs; what is chosen is `quick:NAME`, `last`, `lessons`, `preset:NAME`, `run:ID` or `more`."""
 
     HELP = (
