@@ -133,15 +133,15 @@ def draw(shots: Sequence[Shot], run: Run, folder: Path) -> None:
         print(shot.name)
 
 
-def trained(store: RunStore, wanted: dict[str, tuple[str, ...]]) -> list[Run]:
-    """Runs of presets with settings changed; each traces its first three steps a task."""
+def trained(store: RunStore, wanted: dict[str, tuple[str, ...]], trace: int = 0) -> list[Run]:
+    """Runs of presets with settings changed, that trace so many steps of every task."""
     from cllab import presets
     from cllab.worker import train
 
     runs = []
     for name, changes in wanted.items():
         runs.append(store.create(presets.load(name).config.override(changes)))
-        train(runs[-1])
+        train(runs[-1], trace=trace)
     return runs
 
 
@@ -186,7 +186,7 @@ def main(arguments: Sequence[str]) -> None:
     if chosen.grid is not None:
         runs = [Run(path) for path in chosen.runs]
         if chosen.train:
-            runs += trained(RunStore(os.environ.get("CLLAB_RUNS", "runs")), GRID_RUNS)
+            runs += trained(RunStore(os.environ.get("CLLAB_RUNS", "runs")), GRID_RUNS, trace=3)
         grid(runs, chosen.grid, chosen.only)
         return
     TARGET.mkdir(exist_ok=True)
