@@ -17,6 +17,7 @@ from cllab.engine.rng import Rng
 from cllab.memory import uncertainty
 from cllab.memory.base import Memory, fill
 from cllab.memory.prototype import herd
+from cllab.methods._heads import Heads
 from cllab.methods.base import Learner
 from cllab.models.base import Backbone, Network
 from tests.memory.stores import CPU, agrees, make_learner, make_memory, split_of
@@ -65,17 +66,22 @@ def pictures(n: int, seed: int) -> Tensor:
     return torch.randint(0, 256, (n, *SHAPE), dtype=torch.uint8, generator=torch.Generator().manual_seed(seed))
 
 
-@pytest.mark.parametrize("name", ["vr_randaug", "vr"])
-def test_uncertainty_counts_the_votes_of_twelve_views(name: str) -> None:
-    """Bang et al. 2021, Eqs. 2-4: u = 1 - the share of the views that agree on the most frequent class."""
+@pytest.mark.parametrize(("name", "named"), [("vr_randaug", False), ("vr", False), ("vr", True)])
+def test_uncertainty_counts_the_votes_of_twelve_views(name: str, named: bool) -> None:
+    """Bang et al. 2021, Eqs. 2-4: u = 1 - the share of the views that agree on the most frequent class; where tasks are
+    named, of the classes of the sample's own."""
     memory = make_memory("uncertainty", 20, SHAPE, perturbation=name)
     learner = normed_learner(memory)
     raw, labels = pictures(50, 1), torch.arange(50) % 10
+    parts = [(0, 1, 2), (3, 4, 5, 6, 7, 8, 9)]
+    learner.heads = Heads.of(parts, 10, CPU) if named else None
+    closed = np.array([[named and not any(c in p and int(y) in p for p in parts) for c in range(10)] for y in labels])
     memory.update(Split(TensorImages(raw), torch.arange(50), labels), learner)
     votes = np.zeros((50, 10))
     generator = Rng(0).cpu("perturb")
     for view in perturbations(name):
-        winner = scores_by_hand(learner.model, view(raw, generator)).argmax(1)
+        scores = scores_by_hand(learner.model, view(raw, generator))
+        winner = np.where(closed, -np.inf, scores).argmax(1)
         votes[np.arange(50), winner] += 1
     u = 1 - votes.max(1) / 12
     assert len(set(u.tolist())) > 4, "the views disagree about some samples"
