@@ -129,17 +129,19 @@ def _train(run: Run, control: Control, sinks: Sequence[ev.Sink], resume: bool) -
         reason = _save_quietly(session) or reason
     except KeyboardInterrupt:
         status, reason, code = "stopped", "interrupted", EXIT_INTERRUPTED
-    except torch.OutOfMemoryError as error:
-        status, code = "failed", EXIT_FAILED
-        reason = f"out of memory on {device} {_where(session)}; a smaller train.batch_size may help ({_first(error)})"
     except CllabError as error:
         status, reason, code = "failed", str(error), error.exit_code
     except OSError as error:
         status, reason, code = "failed", str(write_error(error)), EXIT_FAILED
     except Exception as error:
-        traceback.print_exc(file=sys.stderr)
         status, code = "failed", EXIT_FAILED
-        reason = f"{type(error).__name__} {_where(session)}: {_first(error)}"
+        if _is_memory(error):
+            reason = (
+                f"out of memory on {device} {_where(session)}; a smaller train.batch_size may help ({_first(error)})"
+            )
+        else:
+            traceback.print_exc(file=sys.stderr)
+            reason = f"{type(error).__name__} {_where(session)}: {_first(error)}"
     code = _finish(run, session, emit, status, reason, code)
     if status == "done":
         checkpoint.former(run.checkpoint_path).unlink(missing_ok=True)
@@ -173,6 +175,12 @@ def _save_quietly(session: Session | None) -> str:
     except OSError as error:
         return f"stopped, but the checkpoint could not be written: {write_error(error)}"
     return ""
+
+
+def _is_memory(error: Exception) -> bool:
+    """Whether `error` says that memory ran out: NumPy and CUDA have a class for it, torch on the CPU only words."""
+    words = ("can't allocate memory", "Storage size calculation overflowed")
+    return isinstance(error, (MemoryError, torch.OutOfMemoryError)) or any(word in str(error) for word in words)
 
 
 def _where(session: Session | None) -> str:

@@ -14,7 +14,7 @@ import pytest
 from cllab import events as ev
 from cllab import sizes
 from cllab.config import RunConfig
-from cllab.errors import EXIT_DATA, EXIT_DONE, EXIT_USAGE, UsageError
+from cllab.errors import EXIT_DATA, EXIT_DONE, EXIT_FAILED, EXIT_USAGE, UsageError
 from cllab.runs import Run, RunStore
 from cllab.text import clean, cleaned, clip, shown
 from cllab.tui.index import RunIndex
@@ -181,6 +181,21 @@ def test_what_fits_is_not_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     assert list(sizes.problems(wide, facts)) == []
     monkeypatch.setattr(sizes, "machine_bytes", lambda: 0)
     assert list(sizes.problems(config().override(["model.width=65536"]), facts)) == []
+
+
+@pytest.mark.parametrize("call", ["torch.empty(10**15)", "torch.empty(2**62)", "numpy.empty(10**15)"])
+def test_memory_that_runs_out_all_the_same_is_one_line(cllab: Cllab, tmp_path: Path, call: str) -> None:
+    text = (Path(__file__).parents[1] / "my_method.py").read_text()
+    told = text.replace("self.teacher = None", f"import numpy; self.much = {call}; self.teacher = None")
+    assert told != text
+    (tmp_path / "greedy.py").write_text(told)
+    path = tmp_path / "toy.toml"
+    path.write_text(PRESET.replace('name = "finetune"', 'file = "greedy.py"') + '[model]\nname = "mlp"\n')
+    said = cllab("run", str(path), "--headless", "--quiet")
+    assert said.code == EXIT_FAILED
+    assert "Traceback" not in said.err
+    assert "out of memory on cpu" in said.err
+    assert len(said.err.strip().splitlines()) == 1
 
 
 # -- what is read
