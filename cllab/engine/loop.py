@@ -27,7 +27,7 @@ from cllab.engine import trace
 from cllab.engine.batches import REPLAY, Position, generators, plan, prepared, set_states, states
 from cllab.engine.control import Control
 from cllab.engine.meter import Clock, Meter
-from cllab.engine.schedule import learning_rate, make_optimizer, set_rate
+from cllab.engine.schedule import learning_rate, make_optimizer, set_rate, stepper
 from cllab.errors import TrainingError
 from cllab.methods.base import Batch, Descend, Learner, Method, Replay
 
@@ -298,6 +298,7 @@ class Loop:
     def _descend(self, optimizer: torch.optim.Optimizer) -> Descend:
         learner, method, autocast = self.learner, self.method, self._autocast
         moved = [p for group in optimizer.param_groups for p in group["params"]]
+        step = stepper(optimizer)
 
         def descend(
             loss: Callable[[], dict[str, Tensor]], batch: Batch, *, clear: bool = True, lr: float | None = None
@@ -315,7 +316,7 @@ class Loop:
                 learner.rate = lr
                 set_rate(optimizer, lr)
             method.after_backward(batch)
-            optimizer.step()
+            step()
             if lr is not None:
                 learner.rate = usual
                 set_rate(optimizer, usual)

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
+from pathlib import Path
+
 import pytest
 import torch
 from torch import nn
 
 from cllab.config import TrainConfig
-from cllab.engine.schedule import learning_rate, make_optimizer, set_rate
+from cllab.engine.schedule import learning_rate, make_optimizer, set_rate, stepper
 
 PUBLISHED = [
     0.0050, 0.0500, 0.0500, 0.0253, 0.0500, 0.0428, 0.0253, 0.0077,
@@ -93,3 +97,50 @@ def test_a_step_is_nesterov_sgd_by_hand() -> None:
         velocity = 0.9 * velocity + g
         value -= 0.1 * (g + 0.9 * velocity)
     assert w.item() == pytest.approx(value, rel=1e-6)
+
+
+@pytest.mark.parametrize("name", ["sgd", "adam", "adamw", "radam"])
+def test_a_bare_step_is_the_optimizers(name: str) -> None:
+    found = []
+    for bare in (False, True):
+        generator = torch.Generator().manual_seed(0)
+        p = nn.Parameter(torch.randn(4, 3, generator=generator))
+        optimizer = make_optimizer([p], TrainConfig(optimizer=name, lr=0.1), CPU)  # type: ignore[arg-type]
+        step = stepper(optimizer) if bare else optimizer.step
+        for _ in range(5):
+            p.grad = torch.randn(4, 3, generator=generator)
+            step()
+        assert p.requires_grad
+        found.append((p.detach().clone(), optimizer.state_dict()))
+    assert torch.equal(found[0][0], found[1][0])
+    assert str(found[0][1]) == str(found[1][1])
+
+
+def test_hooks_on_steps_are_heard() -> None:
+    optimizer = make_optimizer([nn.Parameter(torch.ones(2))], TrainConfig(), CPU)
+    heard: list[str] = []
+    optimizer.register_step_pre_hook(lambda *_: heard.append("before"))
+    optimizer.register_step_post_hook(lambda *_: heard.append("after"))
+    stepper(optimizer)()
+    assert heard == ["before", "after"]
+
+
+def test_training_does_not_load_the_compiler() -> None:
+    """A second of every run, for nothing: a run that trains, saves and restores ends without it."""
+    code = """
+import sys, torch
+from cllab.config import TrainConfig
+from cllab.engine.schedule import make_optimizer, stepper
+for name in ("sgd", "adam", "adamw", "radam"):
+    p = torch.nn.Parameter(torch.ones(3))
+    optimizer = make_optimizer([p], TrainConfig(optimizer=name, lr=0.1), torch.device("cpu"))
+    p.grad = torch.ones(3)
+    stepper(optimizer)()
+    optimizer.load_state_dict(optimizer.state_dict())
+    optimizer.zero_grad()
+    assert p.grad is None and bool((p < 1).all()), name
+from tests.engine.sessions import walked
+walked("er", scenario={"tasks": 2}, memory={"capacity": 40})
+assert "torch._dynamo" not in sys.modules
+"""
+    subprocess.run([sys.executable, "-c", code], check=True, cwd=Path(__file__).parents[2])
