@@ -332,6 +332,24 @@ def test_validation_draws_reach_all_tasks_and_the_current_one() -> None:
     assert set().union(*drawn) == {0, 1, 2}
 
 
+def test_all_earlier_samples_are_candidates_whatever_validates() -> None:
+    session = at_task("bcl-dual", 1, memory={"capacity": 60}, method={"replay_size": 100, "validation": 0.2})
+    memory = ring(session)
+    drawn: list[list[int]] = []
+    draw = memory.draw
+
+    def noting(*args: Any, **kwargs: Any) -> Any:
+        rows, chosen = draw(*args, **kwargs)
+        if kwargs.get("part", "replay") == "replay":
+            drawn.append(sorted(rows.tolist()))
+        return rows, chosen
+
+    memory.draw = noting  # type: ignore[method-assign]
+    learn(session, 64)
+    assert len(drawn) == 4 * 2  # two iterations a batch
+    assert all(rows == memory.rows(0).tolist() and len(rows) == 10 for rows in drawn)
+
+
 def test_a_held_sample_keeps_the_labels_of_the_batch_together() -> None:
     """The batch loses its first sample, and gets the one whose place that takes; mixed labels stay with theirs."""
     session = at_task("bcl-dual", 0, memory={"capacity": 50}, method={"validation": 0.2})  # two held slots

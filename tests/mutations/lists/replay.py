@@ -334,6 +334,7 @@ MUTANTS = [
         oracles(
             "bcl_dual_steps_on_held_samples_at_a_rate_of_its_own",
             "validation_draws_reach_all_tasks_and_the_current_one",
+            "all_earlier_samples_are_candidates_whatever_validates",
             "a_held_sample_keeps_the_labels_of_the_batch_together",
         )
         + " "
