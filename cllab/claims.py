@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from cllab.config import RunConfig
-from cllab.metrics import METRICS
+from cllab.metrics import METRICS, unit
 from cllab.outcome import Outcome, Stat
 from cllab.output import Paper, percent
 from cllab.presets import Expectation, Preset, seeds_text
@@ -40,8 +40,9 @@ class Verdict:
         found = self.found.text(sign=paper.plus_minus) if self.found is not None else "nothing"
         fidelity = f", fidelity {e.fidelity}" if e.fidelity else ""
         return (
-            f"{mark}  {self.preset}: {METRICS[e.metric].title} {found} % over seeds {seeds_text(e.seeds)}{fidelity}; "
-            f"claimed {percent(e.value, 2)} {paper.plus_minus} {percent(e.tolerance, 2)} %"
+            f"{mark}  {self.preset}: {METRICS[e.metric].title} {found} {unit(e.metric)} "
+            f"over seeds {seeds_text(e.seeds)}{fidelity}; "
+            f"claimed {percent(e.value, 2)} {paper.plus_minus} {percent(e.tolerance, 2)} {unit(e.metric)}"
         )
 
 

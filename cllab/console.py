@@ -216,7 +216,7 @@ def task_line(state: RunState, event: ev.TaskEnded, limit: int | None = None) ->
         parts.append(f"this task {percent(row[i])}")
     if i > 0 and len(state.rows) > i:
         square = metrics.matrix(state.rows[: i + 1], i + 1)
-        parts.append(f"forgetting {percent(metrics.forgetting(square))}")
+        parts.append(f"forgetting {percent(metrics.forgetting(square))} points")
     if len(state.memory):
         held = state.memory[-1]
         parts.append(f"memory {held.samples}/{held.capacity}")

@@ -12,6 +12,7 @@ from html import escape
 from itertools import pairwise
 from typing import Any
 
+from cllab.metrics import unit
 from cllab.outcome import Outcome
 from cllab.output import percent
 from cllab.plots import COLORS, most_forgotten, spread, told_tasks
@@ -90,11 +91,11 @@ def shapes(outcome: Outcome) -> list[Shape]:
     out += [Label(20, 22, outcome.name, 16, bold=True), Label(WIDTH - 20, 22, facts, 12, _FAINT, "end")]
     out += _curves(outcome) + _heat_map(outcome)
     told = [
-        f"{title} {percent(outcome.metrics[name])} {unit}"
-        for name, title, unit in (
-            ("last_accuracy", "last accuracy", "%"),
-            ("average_accuracy", "average accuracy", "%"),
-            ("forgetting", "forgetting", "points"),
+        f"{title} {percent(outcome.metrics[name])} {unit(name)}"
+        for name, title in (
+            ("last_accuracy", "last accuracy"),
+            ("average_accuracy", "average accuracy"),
+            ("forgetting", "forgetting"),
         )
         if name in outcome.metrics
     ]

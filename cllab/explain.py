@@ -11,7 +11,7 @@ from cllab import presets
 from cllab.catalog import PLURALS, Catalog
 from cllab.config import COMMON, EVALUATE, TRAIN
 from cllab.errors import CllabError, UsageError, nearest
-from cllab.metrics import METRICS, Metric
+from cllab.metrics import METRICS, Metric, unit
 from cllab.outcome import setting
 from cllab.output import Paper, percent, size, wrapped
 from cllab.presets import Preset, seeds_text
@@ -309,7 +309,8 @@ def _preset(preset: Preset, catalog: Catalog, paper: Paper, sets: Sequence[str])
 def claim(expectation: presets.Expectation, paper: Paper) -> str:
     """A claim in words."""
     title = METRICS[expectation.metric].title
-    value = f"{percent(expectation.value, 2)} {paper.plus_minus} {percent(expectation.tolerance, 2)} %"
+    tolerance = f"{percent(expectation.tolerance, 2)} {unit(expectation.metric)}"
+    value = f"{percent(expectation.value, 2)} {paper.plus_minus} {tolerance}"
     fidelity = f", fidelity {expectation.fidelity}" if expectation.fidelity else ""
     source = f" ({expectation.source})" if expectation.source else ""
     return f"{title} {value} over seeds {seeds_text(expectation.seeds)}{fidelity}{source}"

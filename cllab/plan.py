@@ -15,7 +15,7 @@ from cllab import files, joint, presets
 from cllab.catalog import Catalog
 from cllab.config import RunConfig
 from cllab.errors import UsageError, nearest
-from cllab.metrics import METRICS
+from cllab.metrics import METRICS, unit
 from cllab.outcome import Outcome, Stat
 from cllab.output import markdown_table
 from cllab.presets import seeds_of, seeds_text
@@ -284,7 +284,7 @@ def missing(cells: Sequence[Cell], done: Done) -> list[RunConfig]:
 def markdown(plan: Plan, cells: Sequence[Cell], done: Done) -> str:
     """The table, as far as its runs are there, and how it was made."""
     costs = ["seconds", *(c for c in plan.costs if c != "seconds")]
-    head = ["", *(f"{c.label} (%)" for c in plan.columns), *(f"{r} (%)" for r in plan.references)]
+    head = ["", *(f"{c.label} ({unit(c.metric)})" for c in plan.columns), *(f"{r} (%)" for r in plan.references)]
     head += [COSTS[cost].title for cost in costs]
     by_place = {(id(cell.row), cell.column.label): cell for cell in cells}
     rows = []

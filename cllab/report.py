@@ -79,7 +79,7 @@ def metrics_table(group: Group, paper: Paper) -> str:
         if stat is None:
             continue
         values = "  ".join(percent(o.metrics.get(name), 2) for o in outcomes)
-        row = [title, stat.text(sign=paper.plus_minus)]
+        row = [f"{title} ({metrics.unit(name)})", stat.text(sign=paper.plus_minus)]
         rows.append([*row, values] if len(outcomes) > 1 else row)
     seconds = group.seconds()
     if seconds is not None:
@@ -88,7 +88,7 @@ def metrics_table(group: Group, paper: Paper) -> str:
         rows.append([*row, each] if len(outcomes) > 1 else row)
     if not rows:
         return ""
-    head = ["metric (%)", "mean" if len(outcomes) > 1 else "value"]
+    head = ["metric", "mean" if len(outcomes) > 1 else "value"]
     if len(outcomes) > 1:
         head[1] = f"mean {paper.plus_minus} deviation, n = {len(outcomes)}"
         head.append("each seed")
@@ -207,8 +207,11 @@ def run_markdown(outcome: Outcome) -> str:
             rows.append([f"after task {i + 1}", *(percent(v, 2) for v in row), seen])
         head = ["accuracy (%)", *(f"task {j + 1}" for j in range(n)), "seen"]
         lines += ["", markdown_table(head, rows, right=range(1, n + 2))]
-    values = [[title, percent(outcome.metrics.get(name), 2)] for name, title in metric_titles([outcome])]
-    lines += ["", markdown_table(["metric", "%"], values, right=(1,))]
+    values = [
+        [f"{title} ({metrics.unit(name)})", percent(outcome.metrics.get(name), 2)]
+        for name, title in metric_titles([outcome])
+    ]
+    lines += ["", markdown_table(["metric", "value"], values, right=(1,))]
     if "total" in outcome.seconds:
         lines += ["", f"{duration(outcome.seconds['total'])} on {outcome.device or 'an unknown device'}"]
     return "\n".join(lines) + "\n"
@@ -227,7 +230,9 @@ def comparison(groups: Sequence[Group], paper: Paper, chosen: Sequence[str] = ()
             break
         # the least telling goes first; --metric and --json have it
         shown.remove(next(m for m in _DISPENSABLE if m in shown))
-    parts = [f"{paper.bold(f'mean {paper.plus_minus} deviation over the seeds, in percent')}\n{text}"]
+    parts = [
+        f"{paper.bold(f'mean {paper.plus_minus} deviation over the seeds, in percent; differences in points')}\n{text}"
+    ]
     settings = differing_rows(groups)
     if settings:
         heads = ["setting", *_short_labels(groups)]
@@ -240,11 +245,11 @@ def comparison(groups: Sequence[Group], paper: Paper, chosen: Sequence[str] = ()
 def comparison_rows(
     groups: Sequence[Group], chosen: Sequence[str] = (), *, sign: str = "±", titles: Mapping[str, str] | None = None
 ) -> tuple[list[str], list[list[str]]]:
-    """(titles, rows) of the comparison: metrics in percent, number of seeds, seconds."""
+    """(titles, rows) of the comparison: metrics in percent or points, number of seeds, seconds."""
     outcomes = [o for g in groups for o in g.outcomes]
     there = dict(metric_titles(outcomes))
     shown = [m for m in (chosen or (*MAIN, "intransigence")) if m in there]
-    named = [titles.get(m, there[m]) if titles is not None else f"{there[m]} (%)" for m in shown]
+    named = [titles.get(m, there[m]) if titles is not None else f"{there[m]} ({metrics.unit(m)})" for m in shown]
     head = ["experiment", *named, "seeds", "seconds"]
     rows = []
     for group, label in zip(groups, _short_labels(groups), strict=True):

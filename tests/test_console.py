@@ -28,8 +28,8 @@ def test_a_pipe_gets_a_line_per_task() -> None:
     assert lines[0] == "er-blobs, seed 1 · er on blobs · disjoint, 3 tasks · mlp · memory reservoir 60 · cpu"
     assert lines[1:-1] == [
         "task 1/3  all seen  90.0 %  1.3 s  this task 90.0  memory 30/60",
-        "task 2/3  all seen  70.0 %  1.3 s  tasks 60.0 80.0  forgetting 30.0  memory 60/60",
-        "task 3/3  all seen  65.0 %  1.3 s  tasks 30.0 70.0 95.0  forgetting 35.0  memory 60/60",
+        "task 2/3  all seen  70.0 %  1.3 s  tasks 60.0 80.0  forgetting 30.0 points  memory 60/60",
+        "task 3/3  all seen  65.0 %  1.3 s  tasks 30.0 70.0 95.0  forgetting 35.0 points  memory 60/60",
     ]
     assert lines[-1] == "done in 4.0 s"
 

@@ -67,7 +67,7 @@ def test_markdown_tells_means_seeds_and_published_numbers(path: Path, store: Run
     text = plan.markdown(loaded, cells, done)
     lines = text.splitlines()
     assert lines[0] == "**Toys**"
-    assert lines[2] == "|  | plain (%) | lost (%) | paper (%) | rerun (%) | seconds a run |"
+    assert lines[2] == "|  | plain (%) | lost (points) | paper (%) | rerun (%) | seconds a run |"
     assert lines[4] == "| ER | 65.00 ± 7.07 | 30.00 ± 7.07 | 66.0 ± 1.0 | - | 4.0 |"
     assert "over seeds 1-2, torch 2.15.0 on cpu" in text
     assert "cllab table" in text

@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from cllab import catalog, plan, presets
+from cllab.metrics import unit
 from tests.readme import README, ROOT, written
 
 TEXT = README.read_text(encoding="utf-8")
@@ -59,7 +60,7 @@ def test_a_table_has_the_rows_and_columns_of_its_plan(name: str) -> None:
     lines = [line for line in found[1].splitlines() if line.startswith("|")]
     assert [line.split("|")[1].strip() for line in lines[2:]] == [row.label for row in loaded.rows]
     head = [cell.strip() for cell in lines[0].split("|")[2:-1]]
-    assert head[: len(loaded.columns)] == [f"{column.label} (%)" for column in loaded.columns]
+    assert head[: len(loaded.columns)] == [f"{column.label} ({unit(column.metric)})" for column in loaded.columns]
     assert f"Made by `cllab table {name}`." in found[1]
 
 

@@ -55,7 +55,7 @@ def list_(
 
 def _cell(value: object, column: str) -> str:
     if isinstance(value, (float, int)) and column in _FRACTIONS:
-        return f"{100 * value:.1f} %"
+        return f"{100 * value:.1f} {'points' if column == 'forgetting' else '%'}"
     if isinstance(value, float):
         return f"{value:.1f}"
     return "" if value is None or value == 0 else str(value)

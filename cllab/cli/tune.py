@@ -139,6 +139,7 @@ def _result(config: RunConfig, done: Done) -> dict[str, Any] | None:
 
 def _text(found: Tuning, target: Path) -> str:
     """The trials as a table, and what was chosen."""
+    from cllab.metrics import unit
     from cllab.output import Paper, duration, table
 
     paper = Paper.of(sys.stdout)
@@ -149,7 +150,7 @@ def _text(found: Tuning, target: Path) -> str:
         mark = "chosen" if trial is found.best else ""
         rows.append([*(item.partition("=")[2] for item in trial.assignments), score, duration(trial.seconds), mark])
     right = range(len(keys) + 2)
-    shown = table([*keys, f"{found.metric} (%)", "time", ""], rows, right=right, paper=paper)
+    shown = table([*keys, f"{found.metric} ({unit(found.metric)})", "time", ""], rows, right=right, paper=paper)
     return f"{shown}\n\nchosen  {' '.join(found.best.assignments)}\n{target}"
 
 

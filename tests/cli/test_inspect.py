@@ -30,7 +30,7 @@ def test_show_tells_what_was_asked_and_what_came_out(cllab: Cllab, store: RunSto
     assert (said.code, said.err) == (0, "")
     assert "memory    reservoir  capacity=90" in said.out
     assert "after 3    30.0    70.0    95.0  65.0" in said.out
-    assert re.search(r"^forgetting +35.00$", said.out, re.MULTILINE)
+    assert re.search(r"^forgetting \(points\) +35.00$", said.out, re.MULTILINE)
     assert str(run.folder) in said.out
     assert max(len(line) for line in said.out.splitlines() if not line.startswith(("machine", "run folder"))) <= 80
 

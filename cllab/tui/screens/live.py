@@ -147,7 +147,12 @@ class LiveScreen(Commanding):
         waited = time.monotonic() - feed.opened
         self._shown_wish = self._wish() or self._elsewhere(feed)
         self.query_one(RunHeader).show(
-            state, name=self._run_name(state), wish=self._shown_wish, place=self.run_place(state), waited=waited
+            state,
+            name=self._run_name(state),
+            wish=self._shown_wish,
+            place=self.run_place(state),
+            waited=waited,
+            replayed=feed.replayed,
         )
 
     def _elsewhere(self, feed: Feed) -> str:

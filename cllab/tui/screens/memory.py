@@ -46,7 +46,7 @@ class MemoryScreen(Replayable):
     )
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("left", "task(-1)", "Task before", id="memory.back", key_display="\u2190", show=False),
-        Binding("right", "task(1)", "Next task", id="memory.on", key_display="\u2190\u2192", show=True),
+        Binding("right", "task(1)", "Tasks", id="memory.on", key_display="\u2190\u2192", show=True),
         Binding("g", "group", "By class/task", id="memory.group"),
         Binding("d", "difference", "What changed", id="memory.difference"),
         Binding("s", "sort", "Sort", id="memory.sort"),
@@ -142,7 +142,7 @@ class MemoryScreen(Replayable):
             return
         name = state.started.name if state.started else feed.run.id
         wish = feed.run.wish(state.status) if feed.is_training else ""
-        self.query_one(RunHeader).show(state, name=name, wish=wish, place=self.run_place(state))
+        self.query_one(RunHeader).show(state, name=name, wish=wish, place=self.run_place(state), replayed=feed.replayed)
 
     def _tick(self) -> None:
         if self.is_current:

@@ -33,16 +33,28 @@ class RunHeader(Chart, can_focus=False):
         self.name_text = ""
         self.place = ""
         self.waited = 0.0
+        self.replayed = False
 
-    def show(self, state: RunState, *, name: str = "", wish: str = "", place: str = "", waited: float = 0.0) -> None:
+    def show(
+        self,
+        state: RunState,
+        *,
+        name: str = "",
+        wish: str = "",
+        place: str = "",
+        waited: float = 0.0,
+        replayed: bool = False,
+    ) -> None:
         """Draw `state`; `wish` is what was asked for and has not happened yet, `place` which seed it is of how many,
-        `waited` the seconds of watching."""
+        `waited` the seconds of watching; of one that is `replayed` nothing trains now and no time is left."""
         self.state, self.wish, self.name_text, self.place, self.waited = state, wish, name, place, waited
+        self.replayed = replayed
         self.invalidate()
 
     def draw(self, width: int, height: int) -> list[list[Part]]:
         state, colors, glyphs = self.state, self.palette, self.glyphs
-        word = self.wish or WORDS.get(state.status, state.status)
+        past = self.replayed and not state.is_over
+        word = "replay" if past else self.wish or WORDS.get(state.status, state.status)
         wished = self.wish.split()[0].rstrip(",") if self.wish else ""
         sign = glyphs.state((wished if wished in glyphs.states else "stopping") if self.wish else state.status)
         bad = state.status in ("failed", "lost")
@@ -75,6 +87,8 @@ class RunHeader(Chart, can_focus=False):
         if state.is_over or state.status == "lost":
             spent = clock(max(0.0, state.last_t - state.first_t)) if state.first_t else "?"
             return f"{on}took {spent}"
+        if self.replayed:
+            return f"{on}{clock(max(0.0, state.last_t - state.first_t))} into it"
         left = seconds_left(state)
         return on + (f"{clock(left)} left" if left is not None else "time left unknown")
 
@@ -84,6 +98,8 @@ class RunHeader(Chart, can_focus=False):
             return [(clip(state.reason, width, glyphs), style(colors.lost, bold=True))]
         if state.started is None:
             said = f"the training process is starting {clock(self.waited)}"
+            if self.replayed:
+                said = "the recording begins before the run had said what it trains"
             return [(clip(said, width, glyphs), style(colors.muted))]
         n = n_tasks(state)
         task = min(n, max(0, state.task) + 1)

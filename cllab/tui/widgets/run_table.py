@@ -81,10 +81,10 @@ COLUMNS = (
         6,
         lambda e: str(e.capacity or "none") if e.capacity is not None else "",
         lambda e: e.capacity,
-        need=72,
+        need=80,
         right=True,
     ),
-    Column("seed", "seed", 5, lambda e: "" if e.seed is None else str(e.seed), lambda e: e.seed, need=88, right=True),
+    Column("seed", "seed", 4, lambda e: "" if e.seed is None else str(e.seed), lambda e: e.seed, need=60, right=True),
     Column("average", "avg %", 6, lambda e: _percent(e.average), lambda e: e.average, True, right=True),
     Column("last", "last %", 7, lambda e: _percent(e.last), lambda e: e.last, True, need=104, right=True),
     Column(
