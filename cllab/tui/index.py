@@ -15,7 +15,8 @@ from typing import Any
 from weakref import WeakKeyDictionary
 
 from cllab.errors import CllabError
-from cllab.runs import Run, RunStore, is_locked
+from cllab.runs import Run, RunStore, Tail, is_locked
+from cllab.state import RunState
 
 OVER = ("done", "failed", "stopped", "lost")
 LIVE = ("starting", "training", "paused", "queued")
@@ -28,7 +29,7 @@ class Entry:
     Attributes:
         state: as `Run.status` says.
         average, last, forgetting: metrics of a run that ended, fractions.
-        fraction: share of the tasks that are done, of a run that has not ended.
+        fraction: share of a run that trains which is done, as the Live screen says it.
         started, updated: seconds since the epoch.
         config: the tables of config.toml.
         result: result.json.
@@ -72,6 +73,8 @@ class Entry:
         return self.wish or self.state
 
 
+CHUNK = 1 << 18
+"""Bytes of a log that are read at once."""
 Stamp = tuple[tuple[int, int], ...]
 MISSING = (0, 0)
 SHARE = 0.002
@@ -95,6 +98,7 @@ class RunIndex:
         self.version = 0
         self.n_read = 0
         self._known: dict[str, tuple[Stamp, Entry]] = {}
+        self._followers: dict[str, Follower] = {}
         self._due = 0.0
         self._lock = threading.Lock()
 
@@ -130,8 +134,14 @@ class RunIndex:
             if seen is not None and seen[0] == stamp:
                 entry = seen[1] if seen[1].is_over else _restated(seen[1])
             else:
-                entry = read_entry(Run(self.store.folder / folder))
+                run = Run(self.store.folder / folder)
+                follower = self._followers.get(folder) or Follower(run)
+                entry = read_entry(run, follower)
                 self.n_read += 1
+                if entry.is_over:
+                    self._followers.pop(folder, None)
+                else:
+                    self._followers[folder] = follower
             known[folder] = (stamp, entry)
         if everything:
             # what was read is read once; what will be spent every time is the looking
@@ -194,8 +204,8 @@ def _with_status(entry: Entry) -> Entry:
     return replace(entry, state=status.state, wish=wish, reason=status.reason, updated=status.updated)
 
 
-def read_entry(run: Run) -> Entry:
-    """All that a list shows of `run`, whatever state its files are in."""
+def read_entry(run: Run, follower: Follower | None = None) -> Entry:
+    """All that a list shows of `run`, whatever state its files are in; `follower` knows its log up to some record."""
     config, problem = _config(run)
     result = run.result() or {}
     seed = config.get("seed")
@@ -223,7 +233,9 @@ def read_entry(run: Run) -> Entry:
         problem=problem,
     )
     entry = _with_status(entry)
-    return entry if entry.state in ("done", "queued") else replace(entry, fraction=_fraction(run, entry))
+    if entry.is_over or entry.state == "queued":
+        return entry
+    return replace(entry, fraction=(follower or Follower(run)).fraction())
 
 
 def _config(run: Run) -> tuple[dict[str, Any], str]:
@@ -233,16 +245,24 @@ def _config(run: Run) -> tuple[dict[str, Any], str]:
         return {}, f"config.toml cannot be read: {str(error).removeprefix(f'{run.config_path}: ')}"
 
 
-def _fraction(run: Run, entry: Entry) -> float | None:
-    """Share of the tasks that are done, from the last records."""
-    event = run.last_event()
-    task = getattr(event, "task", None)
-    if not isinstance(task, int) or not entry.n_tasks:
-        return None
-    done = task + (type(event).__name__ in ("TaskEnded", "CheckpointSaved"))
-    steps, step = getattr(event, "phase_steps", 0), getattr(event, "phase_step", 0)
-    within = step / steps if isinstance(steps, int) and steps > 0 else 0.0
-    return min(1.0, max(0.0, (done + min(1.0, within)) / entry.n_tasks))
+class Follower:
+    """How far a run is that trains: the fold of its log, as the Live screen has it, from what was appended since."""
+
+    def __init__(self, run: Run) -> None:
+        self._tail = Tail(run.events_path)
+        self._state = RunState()
+
+    def fraction(self) -> float | None:
+        """`RunState.fraction` of the log as it is now; None before the run has said what it trains."""
+        before = -1
+        while self._tail.position != before:
+            before = self._tail.position
+            events = self._tail.read(CHUNK)
+            if self._tail.restarted:
+                self._state = RunState()
+            for event in events:
+                self._state = self._state.apply(event)
+        return self._state.fraction if self._state.started is not None else None
 
 
 def _started(run: Run) -> float:

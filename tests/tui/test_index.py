@@ -128,6 +128,35 @@ def test_progress_of_a_run_that_trains(tmp_path: Path) -> None:
     lock.release()
 
 
+def test_progress_is_the_live_screens_and_never_goes_back(tmp_path: Path) -> None:
+    whole = make_run(tmp_path / "whole", pictures=0, n_tasks=4, steps=8)
+    lines = whole.events_path.read_bytes().splitlines(keepends=True)
+    run = make_run(tmp_path / "runs" / "20260101-000000-half-s1", pictures=0)
+    run.events_path.write_bytes(b"")
+    run.result_path.unlink()
+    lock = RunLock(run.lock_path)
+    index = RunIndex(RunStore(tmp_path / "runs"))
+    index.refresh()
+    assert index.entries[0].fraction is None
+    seen = []
+    for line in lines[:-1]:
+        with run.events_path.open("ab") as file:
+            file.write(line)
+        index.glance()
+        fraction = index.entries[0].fraction
+        # after an evaluation or a record of the memory as well as after a step
+        assert fraction == (run.state().fraction if run.state().started else None)
+        seen.append(fraction or 0.0)
+    assert seen == sorted(seen)
+    assert seen[-1] > 0.9
+    # a log that begins again
+    run.events_path.unlink()
+    run.events_path.write_bytes(b"".join(lines[:12]))
+    index.glance()
+    assert index.entries[0].fraction == run.state().fraction
+    lock.release()
+
+
 def test_of_five_hundred_runs_none_is_read_again(store: RunStore) -> None:
     first = ended(store, config())
     for i in range(1, 500):
