@@ -421,6 +421,19 @@ def test_nothing_is_painted_while_nothing_happens(some: RunStore, monkeypatch: p
         painted.clear()
         await pilot.pause(2.5)
         assert painted == []
+        # nor is a refresh asked for again and again behind a question, where nothing is drawn
+        await press(pilot, "d")
+        assert isinstance(app.screen, ConfirmScreen)
+        asked: list[float] = []
+        monkeypatch.setattr(table, "refresh", lambda *_args, **_options: asked.append(1.0))
+        table._drawn -= 100
+        for _ in range(5):
+            table.grow_older()
+        assert len(asked) == 1
+        monkeypatch.undo()
+        monkeypatch.setattr(RunTable, "render_line", lambda table, y: (painted.append(y), draw(table, y))[1])
+        await press(pilot, "escape")
+        painted.clear()
         # but ages are: they are told in minutes
         table.grow_older(every=0.0)
         await until(pilot, lambda: painted, "the ages to be drawn again")

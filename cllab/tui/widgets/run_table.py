@@ -195,6 +195,8 @@ class RunTable(ScrollView, can_focus=True):
     def grow_older(self, every: float = 20.0) -> None:
         """Draw the ages again when that is worth it: they are told in minutes."""
         if time.monotonic() - self._drawn >= every:
+            # behind a question the table is not drawn: it was asked for all the same
+            self._drawn = time.monotonic()
             self.refresh()
 
     def on_resize(self, event: Resize) -> None:
