@@ -14,7 +14,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from cllab.text import DEEPEST, cleaned
+from cllab.text import DEEPEST, cleaned, is_number
 
 VERSION = 1
 
@@ -362,6 +362,8 @@ def _well_formed(event: Event) -> bool:
         if hint in _CHECKS:
             if not isinstance(value, _CHECKS[hint]) or (isinstance(value, bool) and hint != "bool"):
                 return False
+            if hint in ("int", "float") and not _number(value):
+                return False
         elif hint.startswith("dict[str, float") or hint == "dict[str, int]":
             if not isinstance(value, dict) or not all(v is None or _number(v) for v in value.values()):
                 return False
@@ -391,7 +393,8 @@ def _well_formed(event: Event) -> bool:
 
 
 def _number(value: object) -> bool:
-    return isinstance(value, (int, float)) and not isinstance(value, bool)
+    # not a number is let through: it is drawn as a gap
+    return is_number(value) or value != value
 
 
 def without_times(event: Event) -> dict[str, Any]:

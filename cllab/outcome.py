@@ -15,7 +15,7 @@ from cllab.described import Described
 from cllab.errors import CllabError, UsageError
 from cllab.runs import Run, RunStore
 from cllab.state import RunState
-from cllab.text import shown
+from cllab.text import is_number, shown
 
 Rows = tuple[tuple[float | None, ...], ...]
 
@@ -140,9 +140,9 @@ def _numbers(value: Any) -> tuple[float | None, ...]:
 
 
 def _number(value: Any) -> float:
-    if isinstance(value, bool) or not isinstance(value, (int, float)) or not math.isfinite(value):
+    if not is_number(value):
         raise ValueError(f"a number is expected, not {shown(value)}")
-    return value
+    return value  # type: ignore[no-any-return]
 
 
 def _measures(value: Mapping[str, Any]) -> dict[str, float]:

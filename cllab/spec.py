@@ -18,6 +18,7 @@ from typing import Any, Literal, Union
 from cllab.errors import UsageError, nearest
 from cllab.text import clean, cleaned, shown
 
+_TYPES = {"int": "a whole number", "float": "a number", "bool": "true or false", "str": "text", "list": "a list"}
 UNSET: Any = dataclasses.MISSING
 MOST = 2**63 - 1
 """The largest whole number that an array can hold."""
@@ -103,8 +104,7 @@ class FieldSpec:
         if self.choices:
             kind = "a list of" if self.type == "list" else "one of"
             return f"{kind} {', '.join(self.choices)}"
-        names = {"int": "a whole number", "float": "a number", "bool": "true or false", "str": "text", "list": "a list"}
-        phrase = names[self.type]
+        phrase = _TYPES[self.type]
         if self.low is not None and self.high is not None:
             phrase += f" from {self.low:g} to {self.high:g}"
         elif self.low is not None:
@@ -220,8 +220,20 @@ class ComponentSpec:
             for key in ("default", "reference"):
                 if isinstance(values[key], list):
                     values[key] = tuple(values[key])
-            return FieldSpec(**values)
+            made = FieldSpec(**values)
+            plain = (bool, int, float, str, type(None))
+            if (
+                made.type not in _TYPES
+                or not all(isinstance(v, str) for v in (made.name, made.help, made.source, *made.choices))
+                or not all(isinstance(v, (*plain, tuple)) for v in (made.default, made.reference))
+                or not all(isinstance(v, (int, float, type(None))) for v in (made.low, made.high))
+            ):
+                raise TypeError(f"not the declaration of a parameter: {shown(raw)}")
+            return made
 
+        texts = ("kind", "name", "title", "summary", "paper", "doc", "family")
+        if not all(isinstance(data.get(key, ""), str) for key in texts) or not isinstance(data.get("facts", {}), dict):
+            raise TypeError(f"not a component: {shown(data)}")
         own = {**cleaned(data), "doc": clean(str(data.get("doc", "")), lines=True)}
         return cls(**{**own, "fields": tuple(restore(f) for f in data["fields"])})
 

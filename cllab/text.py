@@ -63,6 +63,12 @@ def cleaned(value: Any, depth: int = 0) -> Any:
     return value
 
 
+def is_number(value: object) -> bool:
+    """Whether `value`, as read from JSON or TOML, is a number that can be computed with: finite, and no whole number
+    beyond what a float holds."""
+    return isinstance(value, (int, float)) and not isinstance(value, bool) and abs(value) < 1e300
+
+
 def clip(text: str, most: int = LONGEST) -> str:
     """`text` with its middle left out where it is longer than `most` characters."""
     if len(text) <= most:

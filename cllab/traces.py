@@ -11,6 +11,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from cllab.errors import DataError
+from cllab.files import open_regular
+from cllab.text import clean, cleaned
 
 KINDS = ("pictures", "vector", "matrix", "tensor")
 
@@ -35,11 +37,13 @@ def read(path: Path) -> Trace:
         DataError: when the file is missing, torn or not a trace.
     """
     try:
-        with np.load(path, allow_pickle=False) as file:
+        with open_regular(path) as whole, np.load(whole, allow_pickle=False) as file:
             kinds = json.loads(str(file["kinds"][()]))
             if not isinstance(kinds, dict):
                 raise ValueError("its kinds are not a table")
-            arrays = {name: file[name] for name in kinds}
+            # the names are a method's own, and go onto the screen
+            arrays = {clean(name): file[name] for name in kinds}
+            kinds = cleaned(kinds)
     except FileNotFoundError:
         raise DataError(
             f"{path}: the trace is missing; it was deleted, or the run folder was copied without it"

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Annotated, Any
 
 import typer
 
 from cllab.cli.options import Json, Runs, Sets
 from cllab.errors import UsageError, nearest
-from cllab.text import clean
+from cllab.text import clean, is_number
 
 Rows = list[dict[str, Any]]
 _FRACTIONS = ("last", "average", "forgetting")
@@ -114,14 +114,19 @@ def _run_rows(runs: str | None) -> tuple[Rows, list[str]]:
         narrate(f"left out: {folder}: Permission denied")
     for run in store:
         status, result = run.status(), run.result() or {}
-        found = result.get("metrics") or {}
-        row: dict[str, Any] = {"run": run.id, "status": status.state, "seed": result.get("seed")}
+        row: dict[str, Any] = {"run": run.id, "status": status.state, "seed": _number(result, "seed")}
         for name, key in (("last", "last_accuracy"), ("average", "average_accuracy"), ("forgetting", "forgetting")):
-            row[name] = found.get(key)
-        row["seconds"] = (result.get("seconds") or {}).get("total")
+            row[name] = _number(result.get("metrics"), key)
+        row["seconds"] = _number(result.get("seconds"), "total")
         row.update(reason=status.reason, folder=clean(str(run.folder)), signature=result.get("signature"))
         rows.append(row)
     return rows, ["run", "status", "last", "average", "forgetting", "seconds"]
+
+
+def _number(table: object, key: str) -> float | None:
+    """A number of a file that may have been edited out of shape; None where there is none."""
+    value = table.get(key) if isinstance(table, Mapping) else None
+    return value if is_number(value) else None
 
 
 _LISTS: dict[str, Callable[[str | None], tuple[Rows, list[str]]]] = {

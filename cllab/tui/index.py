@@ -5,7 +5,6 @@ A folder that is torn, half-written, from a newer version or edited by hand give
 
 from __future__ import annotations
 
-import math
 import os
 import threading
 import time
@@ -17,6 +16,7 @@ from weakref import WeakKeyDictionary
 from cllab.errors import CllabError
 from cllab.runs import Run, RunStore, Tail, is_locked
 from cllab.state import RunState
+from cllab.text import is_number
 
 OVER = ("done", "failed", "stopped", "lost")
 LIVE = ("starting", "training", "paused", "queued")
@@ -291,9 +291,7 @@ def _whole(value: object) -> int | None:
 
 
 def _real(value: object) -> float | None:
-    if isinstance(value, bool) or not isinstance(value, (int, float)) or not math.isfinite(value):
-        return None
-    return float(value)
+    return float(value) if is_number(value) else None  # type: ignore[arg-type]
 
 
 def age(seconds: float) -> str:

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-import zipfile
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
+
+from cllab.files import open_regular
+from cllab.text import clean
 
 
 @dataclass(frozen=True)
@@ -39,16 +41,16 @@ class Snapshot:
 def load(path: Path) -> Snapshot | None:
     """The snapshot in `path`; None when it is missing, half-written or not one."""
     try:
-        with np.load(path, allow_pickle=False) as data:
+        with open_regular(path) as file, np.load(file, allow_pickle=False) as data:
             files = {name: data[name] for name in data.files}
         ids = files.pop("ids").astype(np.int64).reshape(-1)
         n = len(ids)
         known = {name: _column(files.pop(name, None), n) for name in ("labels", "tasks", "entered")}
         scores = files.pop("scores", None)
-        name = str(files.pop("score_name", ""))
+        name = clean(str(files.pop("score_name", "")))
         index = np.asarray(files.pop("thumb_index", np.zeros(0, np.int64)), np.int64).reshape(-1)
         thumbs = _rgb(files.pop("thumbs", np.zeros((0, 1, 1, 1), np.uint8)))
-    except (OSError, ValueError, KeyError, EOFError, TypeError, zipfile.BadZipFile):
+    except Exception:  # of a torn archive, zipfile, zlib and NumPy raise a dozen kinds; see `cllab.traces`
         return None
     k = min(len(index), len(thumbs))
     valid = np.flatnonzero((index[:k] >= 0) & (index[:k] < n))

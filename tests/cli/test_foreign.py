@@ -120,6 +120,32 @@ def test_a_metric_of_another_version_has_its_title(store: RunStore, cllab: Cllab
 
 
 @pytest.mark.parametrize(
+    ("key", "value"),
+    [("fields", 3), ("fields", [3]), ("title", {}), ("name", []), ("facts", []), ("facts", {"needs": 3})],
+)
+def test_a_component_out_of_shape_is_no_description(key: str, value: object, store: RunStore, cllab: Cllab) -> None:
+    run = write_run(store, config())
+    stored = json.loads(run.described_path.read_text())
+    stored["components"][-1][key] = value
+    run.described_path.write_text(json.dumps(stored))
+    assert cllab("show", run.id).code == 0
+    assert cllab("compare", run.id).code == 0
+
+
+@pytest.mark.parametrize(
+    ("key", "value"),
+    [("name", {}), ("type", "nonsense"), ("help", 3), ("choices", [[1]]), ("default", {}), ("low", "x")],
+)
+def test_a_parameter_out_of_shape_is_no_description(key: str, value: object, store: RunStore, cllab: Cllab) -> None:
+    run = write_run(store, config())
+    stored = json.loads(run.described_path.read_text())
+    stored["components"][-1]["fields"][0][key] = value
+    run.described_path.write_text(json.dumps(stored))
+    assert run.described() == described.Described()
+    assert cllab("show", run.id).code == 0
+
+
+@pytest.mark.parametrize(
     "text", ["", "{", "[]", "{}", '{"format": 1}', '{"format": 1, "components": [3], "metrics": {}}']
 )
 def test_a_description_out_of_shape_is_none(text: str, store: RunStore, cllab: Cllab) -> None:

@@ -38,8 +38,14 @@ def refused(said: Said, *says: str, code: int = EXIT_USAGE) -> None:
     assert not Path(os.environ["CLLAB_RUNS"]).exists()
 
 
-def harmless(text: str) -> None:
+def obeyed(text: str) -> None:
+    """Fail where a terminal would do something with `text` beside showing it."""
     assert not any((ord(c) < 32 and c != "\n") or 127 <= ord(c) < 160 or c == "\u202e" for c in text), repr(text)
+
+
+def harmless(text: str) -> None:
+    """Nothing of a sequence is left, not even what it would have done."""
+    obeyed(text)
     assert "owned" not in text
     assert "ZXZpbA" not in text
 
@@ -250,6 +256,13 @@ def test_no_text_of_a_run_reaches_the_terminal_as_a_command(cllab: Cllab, evil: 
     harmless(entry.run.id)
 
 
+def test_records_of_numbers_without_end_are_no_records() -> None:
+    for huge in ("1e400", "9" * 400, "-" + "9" * 400):
+        assert ev.from_line(f'{{"kind": "TaskEnded", "task": {huge}, "seconds": {{}}}}') is None
+        assert ev.from_line(f'{{"kind": "TaskEnded", "task": 1, "seconds": {{"train": {huge}}}}}') is None
+    assert ev.from_line('{"kind": "TaskEnded", "task": 1, "seconds": {"train": 1e99}}') is not None
+
+
 def test_records_are_clean_whoever_makes_them(store: RunStore) -> None:
     said = ev.Warned(message=EVIL)
     assert said.message == "abcdefghi"
@@ -295,6 +308,10 @@ def test_one_result_out_of_shape_does_not_stop_the_others(cllab: Cllab, store: R
             {"accuracy_matrix": [[1], [2, 3]]},
             {"accuracy_matrix": "x"},
             {"metrics": []},
+            {"metrics": 0.5},
+            {"metrics": {"last_accuracy": 10**400}},
+            {"seed": 10**400},
+            {"seconds": 3},
             {"metrics": {"last_accuracy": "high"}},
             {"seed": "one"},
             {"config": 3},
@@ -315,7 +332,7 @@ def test_one_result_out_of_shape_does_not_stop_the_others(cllab: Cllab, store: R
         if said.code:
             assert "result.json: not a result" in said.err
     assert cllab("show", good.id).code == EXIT_DONE
-    assert len(cllab("list", "runs").out.splitlines()) == 15
+    assert len(cllab("list", "runs").out.splitlines()) == 19
     preset = tmp_path / "toy.toml"
     preset.write_text(good.config_path.read_text())
     plan = tmp_path / "plan.toml"
