@@ -105,6 +105,22 @@ def test_rates_and_header(name: str) -> None:
     golden(f"rates_{name}", gallery(rates) + "\n" + gallery(header, ((60, 2), (78, 2), (118, 2))))
 
 
+def test_a_loss_term_that_does_not_occur_now_is_no_number() -> None:
+    step = ev.StepEnded(
+        task=0, phase="stream", step=1, phase_step=1, phase_steps=9, epoch=0, samples=9, losses={"new": 0.5}, lr=0.1
+    )
+    state = RunState().apply(replace(step, losses={"new": 0.25, "replay": 0.5})).apply(step)
+    rates = Rates()
+    rates.show(state)
+    rows = {
+        line.split()[0]: line.split()[1]
+        for line in gallery(rates, ((60, 8),)).splitlines()
+        if " 0." in line or " -" in line
+    }
+    assert rows["replay"] == "-"
+    assert rows["loss"] == rows["new"] == "0.5", "the sum of what occurs"
+
+
 def test_heat_strip_and_bars() -> None:
     strip = HeatStrip(title="classes", empty="no class yet")
     pictures = [gallery(strip, SIZES[:1])]

@@ -6,13 +6,14 @@ from typing import Any
 
 import pytest
 from textual.app import App, ComposeResult
-from textual.widgets import Input
+from textual.widgets import Input, OptionList
 
 from cllab.spec import FieldSpec, fields_of
 from cllab.tui.controls import ChoiceControl, ManyControl, Row, SwitchControl, TextControl
 from cllab.tui.form import Form
 from cllab.tui.glyphs import UNICODE
 from cllab.tui.screens.pick import Pick
+from cllab.tui.theme import DARK
 from tests.tui.catalog_fixture import Everything
 from tests.tui.stories import press, tell, until
 
@@ -23,6 +24,7 @@ class FormApp(App[None]):
     """A form and what it says."""
 
     glyphs = UNICODE
+    palette = DARK
 
     def __init__(self, specs: tuple[FieldSpec, ...] = SPECS, reasons: dict[str, str] | None = None) -> None:
         super().__init__()
@@ -153,7 +155,7 @@ def test_enter_shows_all_with_reasons() -> None:
     async def story(pilot: Any) -> None:
         control(app, "pick").focus()
         await press(pilot, "enter")
-        assert "it is broken" in "\n".join(str(o.prompt) for o in app.screen.query_one("OptionList").options)  # type: ignore[attr-defined]
+        assert "it is broken" in "\n".join(str(o.prompt) for o in app.screen.query_one(OptionList).options)  # type: ignore[attr-defined]
         await press(pilot, "down", "enter")
         await until(pilot, lambda: app.values.get("pick") == "c", "the one after the broken one")
 

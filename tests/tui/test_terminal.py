@@ -218,7 +218,7 @@ def test_without_color_and_without_unicode(terminal: Terminal, tmp_path: Path) -
     launch(terminal, run)
     terminal.wait_for("v done")
     raw = terminal.tmux("capture-pane", "-p", "-e")
-    assert raw.isascii()
+    assert not [line for line in raw.splitlines() if not line.isascii()]
     # gray only: the three parts of every color are alike
     for found in __import__("re").findall(r"[34]8;2;(\d+);(\d+);(\d+)", raw):
         r, g, b = map(int, found)

@@ -93,6 +93,13 @@ class Chart(Widget, can_focus=True):
         elif regions:
             self.refresh(*regions)
 
+    def fitting(self, *texts: str) -> str:
+        """The first of `texts` that the border has room for, else the last, cut with this terminal's own sign."""
+        width = self.size.width - 4  # the border's corners, and a blank on either side of the text
+        if width <= 0:
+            return texts[0]
+        return next((text for text in texts if len(text) <= width), clip(texts[-1], width, self.glyphs))
+
     # -- Textual
 
     def notify_style_update(self) -> None:

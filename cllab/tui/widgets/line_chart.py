@@ -10,6 +10,7 @@ from typing import ClassVar
 import numpy as np
 from numpy.typing import NDArray
 from textual.binding import Binding, BindingType
+from textual.events import Resize
 from textual.message import Message
 
 from cllab.tui.theme import RGB, are_told_apart, style
@@ -122,15 +123,12 @@ class LineChart(Chart):
         self.curves, self.focus_task, self.marker = curves, focus_task, marker
         self.worst, self.fitted, self.large = worst, fitted, large
         self._entitle()
-        drawn = len(self._drawn())
-        n = curves.y.shape[1] if curves.y.ndim == 2 else 0
-        notes = [f"{drawn} of {n} tasks drawn"] if drawn < n else []
-        if worst is not None:
-            notes.insert(0, f"{self.glyphs.worst} most forgotten: T{worst[0] + 1}, {100 * worst[1]:.1f} points")
-        if self._is_cut():
-            notes.append("what lies outside is cut off")
-        self.border_subtitle = self.glyphs.sep.join(notes)
         self.invalidate()
+
+    def on_resize(self, event: Resize) -> None:
+        """What stands on the border fits it again."""
+        super().on_resize(event)
+        self._entitle()
 
     def entitle(self, heading: str) -> None:
         """What the chart is called from now on; a fitted axis is told before it."""
@@ -141,7 +139,27 @@ class LineChart(Chart):
         axis = self._axis()
         # first, for a title that is too long is cut at its end
         said = f"axis {axis.low} to {axis.high}: " if self.fitted and self._has_points() else ""
-        self.border_title = said + self.heading
+        self.border_title = self.fitting(said + self.heading)
+        self.border_subtitle = self.fitting(*self._notes())
+
+    def _notes(self) -> list[str]:
+        """What stands below the chart, the longest way of saying it first."""
+        if self.curves is None:
+            return [""]
+        drawn = len(self._drawn())
+        n = self.curves.y.shape[1] if self.curves.y.ndim == 2 else 0
+        notes = [f"{drawn} of {n} tasks drawn"] if drawn < n else []
+        if self._is_cut():
+            notes.append("what lies outside is cut off")
+        if self.worst is None:
+            return [self.glyphs.sep.join(notes)]
+        worst = f"T{self.worst[0] + 1}, {100 * self.worst[1]:.1f} points"
+        sign = self.glyphs.worst
+        return [
+            self.glyphs.sep.join([f"{sign} most forgotten: {worst}", *notes]),
+            f"{sign} most forgotten: {worst}",
+            f"{sign} {worst}",
+        ]
 
     def _is_cut(self) -> bool:
         """Whether something lies outside the axis."""

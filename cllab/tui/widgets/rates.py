@@ -36,6 +36,12 @@ def levels(
     return text.rjust(width)
 
 
+def summed(parts: Sequence[float]) -> float:
+    """The loss of a record: the sum of the terms that occur in it; NaN where none does."""
+    known = [p for p in parts if math.isfinite(p)]
+    return sum(known) if known else math.nan
+
+
 class Rates(Chart):
     """How the optimization goes and how fast."""
 
@@ -63,10 +69,10 @@ class Rates(Chart):
         last = self.state.steps[-1]
         table: list[tuple[str, str, Sequence[float], RGB]] = []
         n = len(terms)
-        total = [sum(parts) for parts in zip(*terms.values(), strict=True)] if n > 1 else []
         if n > 1:
-            table.append(("loss", short(total[-1]), total, colors.text))
-        table += [(name, short(v[-1]), v, colors.of(i, n)) for i, (name, v) in enumerate(terms.items())]
+            total = [summed(parts) for parts in zip(*terms.values(), strict=True)]
+            table.append(("loss", self._newest(total), total, colors.text))
+        table += [(name, self._newest(v), v, colors.of(i, n)) for i, (name, v) in enumerate(terms.items())]
         table.append(("img/s", short(speed[-1]), speed, colors.muted))
         table.append(("lr", short(last.lr), [s.lr for s in self.state.steps[-600:]], colors.muted))
         if any(b > 0 for b in memory if math.isfinite(b)):
@@ -93,6 +99,10 @@ class Rates(Chart):
                     ]
                 )
         return rows
+
+    def _newest(self, values: Sequence[float]) -> str:
+        """The newest value; a dash where the term does not occur now."""
+        return short(values[-1]) if math.isfinite(values[-1]) else "-"
 
     def _past(self, past: Sequence[float], width: int, height: int, *, is_loss: bool) -> list[str]:
         """The recent past as bars, or as a line where there are several rows; rates begin at zero."""
