@@ -146,6 +146,20 @@ def test_a_filter_that_is_wrong_stays_so_and_says_what_there_is(some: RunStore) 
     tell(app, story, (120, 36))
 
 
+def test_keys_typed_before_the_screen_is_up_are_no_filter(some: RunStore) -> None:
+    app = app_of(some.folder)
+
+    async def story(pilot: Any) -> None:
+        # what the framework focuses by itself, before the screen has chosen
+        focused = app.screen.query(str(RunsScreen.AUTO_FOCUS)).first()
+        assert isinstance(focused, RunTable)
+        await press(pilot, "1", "4", "y", "e", "escape")
+        await go_to_runs(pilot, 3)
+        assert app.screen.query_one("#filter", Input).value == ""
+
+    tell(app, story)
+
+
 def test_a_click_on_a_title_sorts_by_it(some: RunStore) -> None:
     app = app_of(some.folder)
 

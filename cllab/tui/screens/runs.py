@@ -40,6 +40,8 @@ SORTS: dict[tuple[str, bool], str] = {
 class RunsScreen(Screen[None]):
     """The runs folder as a list."""
 
+    # not the filter, which stands above it: what is typed while the screen comes up is a key of the table
+    AUTO_FOCUS = "RunTable"
     HELP = (
         "Runs are folders; a run that trains goes on whether it is looked at or not. The filter takes words, "
         f"key:text and key<number: {filters.EXAMPLE}. A minus turns a term around. A click on a title sorts by it, "
@@ -282,7 +284,9 @@ class RunsScreen(Screen[None]):
             self._look()
 
         done = f", {100 * entry.fraction:.0f} % done" if entry.fraction is not None else ""
-        text = f"{entry.run.id}{done}\n\n{KEPT}"
+        ids = entry.run.queue()
+        waiting = entry.run.id in ids and entry.run.id != ids[-1]
+        text = f"{entry.run.id}{done}\n\n{KEPT}" + (" Those that wait for it begin then." if waiting else "")
         self.app.push_screen(ConfirmScreen(f"Stop {entry.name}?", text, "stop it"), answered)
 
     def action_export(self) -> None:
