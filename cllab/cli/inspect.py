@@ -185,7 +185,10 @@ def export(
         if form == "tensorboard":
             _export_tensorboard(found.run, out, several=len(forms) > 1)
             continue
-        name, contents = files.contents(found, form)
+        try:
+            name, contents = files.contents(found, form)
+        except KeyError as error:  # of a folder whose configuration was lost or edited out of shape
+            raise UsageError(f"run '{found.run.id}' cannot be written as {form}: it does not say its {error}") from None
         if out == "-":
             first = contents[""]
             sys.stdout.flush()

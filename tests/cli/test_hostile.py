@@ -342,6 +342,15 @@ def test_one_result_out_of_shape_does_not_stop_the_others(cllab: Cllab, store: R
     assert "| F | 65.00 |" in said.out
 
 
+@pytest.mark.parametrize("form", ["bcl", "gem", "md", "json", "csv"])
+def test_a_run_without_its_configuration_is_written_as_far_as_it_goes(cllab: Cllab, store: RunStore, form: str) -> None:
+    run = write_run(store, config(), result=False)
+    run.config_path.write_text("")
+    said = cllab("export", run.id, f"--{form}", "--out", "-")
+    assert said.code == (EXIT_USAGE if form in ("bcl", "gem") else EXIT_DONE), said.err
+    assert said.code == EXIT_DONE or f"cannot be written as {form}" in said.err
+
+
 @pytest.mark.parametrize(
     "name", ["events.jsonl", "result.json", "described.json", "lock", "worker.log", "queued", "control", "config.toml"]
 )
