@@ -28,7 +28,7 @@ from cllab.engine.run import Session
 from cllab.errors import CllabError
 from cllab.scenarios.base import Stream, Task
 
-TASKS, TRAIN, TEST, EPOCHS, CAPACITY = 3, 160, 60, 2, 48
+TASKS, TRAIN, TEST, EPOCHS, STEPS, CAPACITY = 3, 160, 60, 2, 8, 48
 
 
 def experiments(words: list[str]) -> Iterator[tuple[str, RunConfig]]:
@@ -58,6 +58,7 @@ def shorten(config: RunConfig) -> RunConfig:
             f"memory.capacity={min(capacity, most)}",
             f"train.epochs={min(config.train.epochs, EPOCHS)}",
             f"train.memory_epochs={min(config.train.memory_epochs, EPOCHS)}",
+            f"train.steps={min(config.train.steps, STEPS)}",
         ]
     )
 
@@ -83,7 +84,8 @@ def fingerprint(config: RunConfig) -> str:
     digest = hashlib.blake2b(digest_size=8)
 
     def hear(event: ev.Event) -> None:
-        if isinstance(event, (ev.StepEnded, ev.Evaluated, ev.MemoryUpdated)):
+        # glances inside of a task are a picture for people, from part of the test images
+        if isinstance(event, (ev.StepEnded, ev.Evaluated)) and getattr(event, "moment", "") != "glance":
             for name in ("losses", "tasks", "seen", "per_class"):
                 value = getattr(event, name, None)
                 if isinstance(value, dict):  # in an order of its own
