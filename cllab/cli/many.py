@@ -72,20 +72,23 @@ def run_missing(
 class _Begun:
     """The runs of a store that were begun and have not ended well.
 
-    Asked when a run is about to begin: another process may have begun it in the meantime.
+    Asked when a run is about to begin: another process may have begun it in the meantime, and what trained when this
+    command began may have ended by then.
     """
 
     def __init__(self, store: RunStore) -> None:
         self._store = store
         self._keys: dict[str, Key | None] = {}
+        self._trained = {run.id for run in store if run.status().state in _LIVE}
 
     def find(self, config: RunConfig) -> tuple[Run | None, bool]:
-        """The run of this configuration and seed that trains now, else the newest that was stopped or killed; and
-        whether it trains."""
+        """The run of this configuration and seed that trains now (or has ended well since this command began), else
+        the newest that was stopped or killed; and whether it is the former."""
         wanted, unfinished = (config.signature, config.seed), None
         for run in self._store:
             state = run.status().state
-            if state in _LIVE and self._key(run) == wanted:
+            lives = state in _LIVE or (state == "done" and run.id in self._trained)
+            if lives and self._key(run) == wanted:
                 return run, True
             if state in ("stopped", "lost") and unfinished is None and self._key(run) == wanted:
                 unfinished = run
@@ -198,6 +201,8 @@ class _Worker:
 def _adopted(worker: _Worker, clock: _Clock) -> _Worker:
     """Say that a run is waited for which another process has begun."""
     status = worker.run.status()
+    if status.state not in _LIVE:
+        return worker  # it has ended since
     process = f" in process {status.pid}" if status.pid is not None else ""
     paused = "; it is paused: cllab attach goes on with it" if status.state == "paused" else ""
     clock.say(f"{worker.run.id} trains already{process}: waiting for it{paused}")

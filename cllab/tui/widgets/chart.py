@@ -95,7 +95,7 @@ class Chart(Widget, can_focus=True):
 
     def fitting(self, *texts: str) -> str:
         """The first of `texts` that the border has room for, else the last, cut with this terminal's own sign."""
-        width = self.size.width - 4  # the border's corners, and a blank on either side of the text
+        width = self.size.width - 2  # a blank on either side of the text, and the ends of the border
         if width <= 0:
             return texts[0]
         return next((text for text in texts if len(text) <= width), clip(texts[-1], width, self.glyphs))
