@@ -75,7 +75,11 @@ def images(n_classes: int, side: int) -> Dataset:
 @pytest.mark.parametrize("fidelity", ["reference", "correct"])
 @pytest.mark.parametrize(
     ("name", "size"),
-    [("bcl-dual-cifar100-cl17", 32), ("er-ring-cifar100-cl17", 32), ("bcl-dual-miniimagenet-cl17", 84)],
+    [
+        ("bcl-dual-cifar100-cl17", 32),
+        ("er-ring-cifar100-cl17", 32),
+        pytest.param("bcl-dual-miniimagenet-cl17", 84, marks=pytest.mark.slow),
+    ],
 )
 def test_a_few_batches_of_the_large_benchmarks(
     name: str, size: int, fidelity: str, monkeypatch: pytest.MonkeyPatch

@@ -32,8 +32,16 @@ def still(**settings: Any) -> Any:
     return app
 
 
-@pytest.mark.parametrize("size", SIZES, ids=lambda s: f"{s[0]}x{s[1]}")
-@pytest.mark.parametrize("glyphs", ["unicode", "ascii"])
+@pytest.mark.parametrize(
+    ("size", "glyphs"),
+    [
+        pytest.param(size, glyphs, id=f"{glyphs}-{size[0]}x{size[1]}", marks=[] if quick else [pytest.mark.slow])
+        for size in SIZES
+        for glyphs in ("unicode", "ascii")
+        # every size and every set of signs once; all of them with the slow tests
+        for quick in [(size, glyphs) in ((SIZES[0], "ascii"), (SIZES[1], "unicode"))]
+    ],
+)
 def test_space_goes_through_every_lesson(size: tuple[int, int], glyphs: str) -> None:
     app = still(glyphs=glyphs)
 
