@@ -180,14 +180,14 @@ class Pace:
         running, rate = self._of_running(kind)
         is_running = self.running is not None and self.running[0] == kind
         of = self.done.get(kind, {})
-        if now is None:
+        if not self.later[0].get(kind):
             # nobody planned it: what it took in the tasks before, in those to come
             before = [s for i, (s, _) in of.items() if i < t]
             mean = sum(before) / len(before) if before else of[t][0] if t in of else 0.0
             mine = 0.0 if t in of or is_running else mean
             return running + mine + mean * (len(self.planned) - t - 1)
         under_way = self.running[2] if self.running is not None and is_running else 0.0
-        mine = max(0.0, now - self._units_done(kind, t) - under_way)
+        mine = max(0.0, (now or 0.0) - self._units_done(kind, t) - under_way)
         if rate is None:
             known = {i: cost for i, cost in of.items() if cost[1] > 0}
             recent = [cost for i, cost in known.items() if i >= t - 2] or list(known.values())

@@ -267,6 +267,7 @@ class Loop:
                 if learner.model.training is not train_mode:
                     learner.model.train(train_mode)
                 learner.tracing = self.control.trace_steps > 0
+                learner.passes.undivided = True
                 if loss is None and phase == "stream":
                     terms = self.method.step(batch, descend)
                 else:
@@ -274,6 +275,7 @@ class Loop:
                 learner.step += 1
                 self.method.after_step(batch)
                 position.batch += 1
+                learner.passes.undivided = False
                 clock.images += len(batch.y)
                 if phase == "stream":
                     self.samples += batch.n_stream

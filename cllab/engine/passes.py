@@ -32,12 +32,15 @@ class Passes:
         tell: told (phase, done, total, seconds) of a pass under way, now and then.
         look: called between two parts; returns the seconds for which it paused, and raises to stop.
         fallback: what a pass is called that nobody has named.
+        undivided: a step of training is under way: whatever it looks at is neither paused nor stopped, for half a step
+            cannot be gone on with.
     """
 
     def __init__(self) -> None:
         self.tell: Callable[[str, int, int, float], None] | None = None
         self.look: Callable[[], float] = lambda: 0.0
         self.fallback = "working"
+        self.undivided = False
         self._name: str | None = None
         self._done = 0
         self._total = 0
@@ -80,9 +83,15 @@ class Passes:
             if now - self._told >= TELL_SECONDS:
                 self._total = max(self._total, self._done)
                 self._say()
+        if self.undivided:
+            return
         paused = self.look()
         self._began += paused
         self._told += paused
+
+    def look_around(self) -> None:
+        """Pause and stop where that is asked, and tell how far it is, in the middle of a long part."""
+        self.worked(0)
 
     def at(self, what: str, done: int, total: int) -> None:
         """The pass stands at `done` of `total`, as someone says who counts by himself."""

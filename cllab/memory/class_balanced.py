@@ -20,6 +20,9 @@ from cllab.memory.base import Memory, MemoryInfo, fill, ranks_within_class
 from cllab.methods.base import Learner
 from cllab.spec import param
 
+PART = 4096
+"""Samples of the greedy sampler between two looks at whether it shall pause or stop."""
+
 
 class ClassBalanced(Memory):
     """Balance by greedy sampling or by drawing anew."""
@@ -46,23 +49,23 @@ class ClassBalanced(Memory):
         source = random.Random(int(torch.randint(2**62, (1,), generator=generator)))
         labels = candidates.labels.tolist()
         held: dict[int, list[int]] = {}
-        for i in range(n_old):
-            held.setdefault(labels[i], []).append(i)
-        total = n_old
+        fitting = self.capacity - n_old
         # one pass over integers per task: the sampler is sequential by definition, and no pixel is touched
-        for i in stream.tolist():
-            own = held.setdefault(labels[i], [])
-            if total < self.capacity:
-                own.append(i)
-                total += 1
-                continue
-            largest = max(map(len, held.values()))
-            if len(own) < largest:
-                victims = source.choice([c for c, members in held.items() if len(members) == largest])
-                members = held[victims]
+        for i in (*range(n_old), *stream[:fitting].tolist()):
+            held.setdefault(labels[i], []).append(i)
+        largest = max(map(len, held.values()), default=0)
+        for part in learner.passes.over(torch.split(stream[fitting:], PART), "select"):
+            for i in part.tolist():
+                own = held.setdefault(labels[i], [])
+                if len(own) >= largest:
+                    continue
+                fullest = [members for members in held.values() if len(members) == largest]
+                members = source.choice(fullest)
                 members[source.randrange(largest)] = members[-1]
                 members.pop()
                 own.append(i)
+                if len(fullest) == 1:  # its class is no larger than the next any more
+                    largest = max(map(len, held.values()))
         kept = sorted(i for members in held.values() for i in members)
         return torch.tensor(kept, device=self.device)
 

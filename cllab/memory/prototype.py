@@ -7,6 +7,7 @@ never changes, exemplars are cut at random instead of by rank, and a class mean 
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -17,6 +18,9 @@ from cllab.data.base import Split
 from cllab.memory.base import Memory, MemoryInfo
 from cllab.methods.base import Learner
 from cllab.spec import param
+
+PICKS = 32
+"""Exemplars that are herded between two looks at whether the run shall pause or stop."""
 
 
 class Prototype(Memory):
@@ -77,9 +81,9 @@ class Prototype(Memory):
             return torch.arange(len(split), device=self.device)
         phi = torch.nn.functional.normalize(learner.features(split), dim=1)
         if not frozen:
-            return herd(phi, quota)
+            return herd(phi, quota, look=learner.passes.look_around)
         self.means.setdefault(name, torch.nn.functional.normalize(phi.mean(dim=0), dim=0))
-        return herd(phi, quota, self.means[name], normalize=True)
+        return herd(phi, quota, self.means[name], normalize=True, look=learner.passes.look_around)
 
     def own_state(self) -> dict[str, Any]:
         return {"means": self.means}
@@ -88,12 +92,19 @@ class Prototype(Memory):
         self.means = {k: v.to(self.device) for k, v in state["means"].items()}
 
 
-def herd(phi: Tensor, quota: int, mean: Tensor | None = None, *, normalize: bool = False) -> Tensor:
+def herd(
+    phi: Tensor,
+    quota: int,
+    mean: Tensor | None = None,
+    *,
+    normalize: bool = False,
+    look: Callable[[], None] = lambda: None,
+) -> Tensor:
     """Positions (q,) long of herded samples, best first (iCaRL, Algorithm 4).
 
     phi: (N, D) features; mean: (D,) the target, phi's own mean by default; `normalize` compares the direction of the
-    running mean. Each pick is one matrix-vector product: ||mu - (S + phi_i) / k||^2 differs between candidates only by
-    |phi_i|^2 + 2 phi_i . (S - k mu).
+    running mean; `look` is called now and then, and may raise to stop. Each pick is one matrix-vector product:
+    ||mu - (S + phi_i) / k||^2 differs between candidates only by |phi_i|^2 + 2 phi_i . (S - k mu).
     """
     target = phi.mean(dim=0) if mean is None else mean
     square = (phi * phi).sum(dim=1)
@@ -109,6 +120,8 @@ def herd(phi: Tensor, quota: int, mean: Tensor | None = None, *, normalize: bool
             cost = square + 2 * (phi @ (total - k * target))
         best = cost.masked_fill(taken, float("inf")).argmin()
         picks.append(best)
+        if k % PICKS == 0:
+            look()
         taken = taken.index_fill(0, best.view(1), True)
         total = total + phi.index_select(0, best.view(1)).squeeze(0)
     return torch.stack(picks) if picks else torch.zeros(0, dtype=torch.long, device=phi.device)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 import time
 from collections.abc import Callable
 from typing import Any
@@ -16,6 +17,7 @@ from cllab.engine import run as engine
 from cllab.engine.control import Control
 from cllab.engine.passes import Passes
 from cllab.engine.run import Session
+from cllab.memory import class_balanced, prototype
 from cllab.runs import Run, RunStore
 from cllab.worker import train
 from tests.conftest import toy
@@ -149,6 +151,53 @@ def test_inside_of_a_pass_a_run_is_stopped_and_paused_at_once(
         ]
         looking = [e for e in run.events() if isinstance(e, (ev.MemoryUpdated, ev.Evaluated))]
         assert max(e.seconds for e in looking) < 0.3, "a pause is no work"
+    assert told(run) == told(whole)
+
+
+@pytest.mark.parametrize("method", ["gdumb", "icarl"])
+def test_a_choice_that_takes_long_is_seen_and_stopped_inside(
+    method: str, store: RunStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(passes, "TELL_SECONDS", 0.0)
+    monkeypatch.setattr(class_balanced, "PART", 16)
+    monkeypatch.setattr(prototype, "PICKS", 4)
+    config = configured(method, memory={"capacity": 60}, train={"memory_epochs": 2})
+    whole, run = store.create(config), store.create(config)
+    assert train(whole, signals=False) == 0
+    inside = {"gdumb": "over", "icarl": "look_around"}[method]
+    chosen = [e for e in whole.events() if isinstance(e, ev.Working) and e.phase == "select"]
+    assert len({e.done for e in chosen if e.task == 2}) >= 3
+    asked, old = 0, Passes.worked
+
+    def worked(self: Passes, n: int) -> None:
+        nonlocal asked
+        if self._name == "select" and sys._getframe(1).f_code.co_name == inside:
+            asked += 1
+            if asked == 14:
+                run.command("stop")
+        old(self, n)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Passes, "worked", worked)
+        assert train(run, signals=False) == 143
+    assert asked == 14, "stopped where it was asked"
+    assert train(run, resume=True, signals=False) == 0
+    assert told(run) == told(whole)
+
+
+def test_a_stop_in_the_middle_of_a_step_waits_for_its_end(store: RunStore, monkeypatch: pytest.MonkeyPatch) -> None:
+    # a memory that is offered every batch goes through the same sampler between the parts of a step
+    monkeypatch.setattr(class_balanced, "PART", 4)
+    config = configured("er", memory={"name": "class-balanced", "capacity": 30})
+    whole, run = store.create(config), store.create(config)
+    assert train(whole, signals=False) == 0
+    names = looks_of(config)
+    assert names.count("select") > 50
+    with monkeypatch.context() as patch:
+        at_pass(patch, names.index("select") + 40, lambda _: run.command("stop"))
+        assert train(run, signals=False) == 143
+    assert run.checkpoint_path.exists()
+    assert train(run, resume=True, signals=False) == 0
     assert told(run) == told(whole)
 
 

@@ -86,13 +86,18 @@ MUTANTS = [
     *of(
         "cllab/memory/class_balanced.py",
         some("greedy_sampler_balances_whatever_the_order", "after_many_updates_the_memory_is_full_and_no_fuller"),
-        ("a sample of a largest class enters too", "if len(own) < largest:", "if len(own) <= largest:"),
+        ("a sample of a largest class enters too", "if len(own) >= largest:", "if len(own) > largest:"),
         (
             "always the first of the largest classes loses",
-            "source.choice([c for c, members in held.items() if len(members) == largest])",
-            "[c for c, members in held.items() if len(members) == largest][0]",
+            "source.choice(fullest)",
+            "fullest[0]",
         ),
         ("any class loses a sample", "if len(members) == largest]", "if members]"),
+        (
+            "how large the largest are is never looked up again",
+            "if len(fullest) == 1:",
+            "if False:",
+        ),
         (
             "the oldest of the class goes",
             "members[source.randrange(largest)] = members[-1]",
@@ -185,8 +190,8 @@ MUTANTS = [
         ),
         (
             "published: running means are not directions",
-            "return herd(phi, quota, self.means[name], normalize=True)",
-            "return herd(phi, quota, self.means[name])",
+            "return herd(phi, quota, self.means[name], normalize=True, look",
+            "return herd(phi, quota, self.means[name], look",
         ),
         (
             "herding by the farthest",
