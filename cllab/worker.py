@@ -10,15 +10,15 @@ from pathlib import Path
 
 import torch
 
-from cllab import events as ev
-from cllab import registry, rules
-from cllab.config import RunConfig
 from cllab.engine import checkpoint
 from cllab.engine.control import Control, StopRequested
 from cllab.engine.parts import open_dataset, pick_device
 from cllab.engine.run import Session
 from cllab.errors import EXIT_DONE, EXIT_FAILED, EXIT_INTERRUPTED, CllabError, UsageError
-from cllab.runs import LockedError, Run, RunLock, write_atomically, write_error
+from cllab.record import events as ev
+from cllab.record.runs import LockedError, Run, RunLock, write_atomically, write_error
+from cllab.settings import registry, rules
+from cllab.settings.config import RunConfig
 
 
 def precheck(config: RunConfig) -> None:

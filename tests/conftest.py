@@ -11,10 +11,10 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 import pytest
 
-from cllab import events as ev
-from cllab.config import RunConfig
-from cllab.runs import RunStore
-from cllab.spec import ComponentSpec
+from cllab.record import events as ev
+from cllab.record.runs import RunStore
+from cllab.settings.config import RunConfig
+from cllab.settings.spec import ComponentSpec
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -39,7 +39,7 @@ def pytest_configure(config: pytest.Config) -> None:
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     """`method` in tests/every: every method of the catalogue, the README's own, and those given by file."""
     if "method" in metafunc.fixturenames and "every" in metafunc.definition.path.parts:
-        from cllab import catalog
+        from cllab.settings import catalog
 
         files = [str(Path(__file__).with_name("my_method.py")), *metafunc.config.getoption("--method-file")]
         methods = [*catalog.load().names("method"), *files]
@@ -73,7 +73,7 @@ Config = Callable[..., RunConfig]
 
 def method_spec(method: str) -> ComponentSpec:
     """A built-in method by its name, or one of your own by its file."""
-    from cllab import catalog
+    from cllab.settings import catalog
 
     return catalog.describe_file(Path(method)) if method.endswith(".py") else catalog.load().get("method", method)
 

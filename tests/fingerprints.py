@@ -20,13 +20,14 @@ from typing import Any
 
 import torch
 
-from cllab import events as ev
-from cllab import plan, presets, registry
-from cllab.config import RunConfig
 from cllab.engine.control import Control
 from cllab.engine.run import Session
 from cllab.errors import CllabError
+from cllab.record import events as ev
 from cllab.scenarios.base import Stream, Task
+from cllab.settings import presets, registry
+from cllab.settings.config import RunConfig
+from cllab.study import plan
 
 TASKS, TRAIN, TEST, EPOCHS, STEPS, CAPACITY = 3, 160, 60, 2, 8, 48
 

@@ -13,9 +13,9 @@ import sys
 import tempfile
 from collections.abc import Sequence
 
-from cllab import events as ev
-from cllab import presets
-from cllab.runs import Run, RunStore
+from cllab.record import events as ev
+from cllab.record.runs import Run, RunStore
+from cllab.settings import presets
 from cllab.tui.lesson import Recording, read_recordings
 from cllab.worker import train
 

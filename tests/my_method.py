@@ -11,7 +11,7 @@ import torch
 import torch.nn.functional as F
 
 from cllab.methods.base import Method, MethodInfo
-from cllab.spec import param
+from cllab.settings.spec import param
 
 
 class MyMethod(Method):

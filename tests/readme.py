@@ -5,8 +5,8 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
-from cllab import catalog
-from cllab.output import markdown_table
+from cllab.io.output import markdown_table
+from cllab.settings import catalog
 
 ROOT = Path(__file__).parent.parent
 README = ROOT / "README.md"

@@ -6,10 +6,10 @@ import json
 from collections.abc import Iterator, Sequence
 from typing import Any
 
-from cllab import events as ev
 from cllab import metrics
-from cllab.config import RunConfig
-from cllab.runs import Run, RunStore
+from cllab.record import events as ev
+from cllab.record.runs import Run, RunStore
+from cllab.settings.config import RunConfig
 
 VERSIONS = {"cllab": "0.1.0", "python": "3.12.0", "torch": "2.15.0", "numpy": "2.3.0"}
 

@@ -23,7 +23,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from cllab.runs import Run, RunLock, RunStore
+from cllab.record.runs import Run, RunLock, RunStore
 from cllab.tui.app import CllabApp
 from cllab.tui.settings import Settings
 
@@ -135,7 +135,7 @@ def draw(shots: Sequence[Shot], run: Run, folder: Path) -> None:
 
 def trained(store: RunStore, wanted: dict[str, tuple[str, ...]], trace: int = 0) -> list[Run]:
     """Runs of presets with settings changed, that trace so many steps of every task."""
-    from cllab import presets
+    from cllab.settings import presets
     from cllab.worker import train
 
     runs = []

@@ -7,8 +7,6 @@ from pathlib import Path
 import pytest
 import torch
 
-from cllab import events as ev
-from cllab import plan, presets, traces
 from cllab.data.base import Dataset, Split, TensorImages
 from cllab.data.info import DatasetInfo
 from cllab.data.where import dataset_status
@@ -16,6 +14,10 @@ from cllab.engine import run as engine
 from cllab.engine.control import Control
 from cllab.engine.run import Session
 from cllab.methods.bcl_dual import BCLDual
+from cllab.record import events as ev
+from cllab.record import traces
+from cllab.settings import presets
+from cllab.study import plan
 from tests.conftest import Record
 
 MNIST = [n for n in presets.names() if n.endswith(("-permuted20", "-rotated20"))]

@@ -11,7 +11,7 @@ import pytest
 
 from cllab import metrics
 from cllab.errors import UsageError
-from cllab.export_bcl import bcl_text, write_bcl_result
+from cllab.report.export_bcl import bcl_text, write_bcl_result
 
 R = np.array([[0.9, 0.1, 0.2], [0.7, 0.8, 0.3], [0.6, 0.75, 0.85]])
 BASELINE = np.array([0.1, 0.1, 0.1])

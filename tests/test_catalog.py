@@ -9,15 +9,15 @@ from typing import Any
 
 import pytest
 
-from cllab import catalog, registry
 from cllab.errors import UsageError
-from cllab.spec import ComponentSpec
+from cllab.settings import catalog, registry
+from cllab.settings.spec import ComponentSpec
 
 OWN = Path(__file__).with_name("my_method.py")
 
 
 def test_the_catalogue_in_the_package_is_fresh() -> None:
-    message = "stale: run python -m cllab.registry --write"
+    message = "stale: run python -m cllab.settings.registry --write"
     assert catalog.BUILT_IN.read_text(encoding="utf-8") == registry.catalog_text(), message
 
 

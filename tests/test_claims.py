@@ -6,9 +6,10 @@ import statistics
 
 import pytest
 
-from cllab import plan, presets
 from cllab.data.where import dataset_status
-from cllab.runs import RunStore
+from cllab.record.runs import RunStore
+from cllab.settings import presets
+from cllab.study import plan
 from cllab.worker import train
 
 MNIST = ("rm", "rm-da", "ewc", "rwalk", "gdumb", "icarl")

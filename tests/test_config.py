@@ -7,9 +7,9 @@ from typing import Any
 
 import pytest
 
-from cllab import catalog
-from cllab.config import RunConfig
 from cllab.errors import UsageError
+from cllab.settings import catalog
+from cllab.settings.config import RunConfig
 
 GOOD = """name = "mine"
 seed = 3

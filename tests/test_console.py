@@ -8,10 +8,10 @@ import os
 
 import pytest
 
-from cllab import console
-from cllab import events as ev
-from cllab.console import JsonLines, Lines, Nothing, Picture
-from cllab.output import Paper
+from cllab.io.output import Paper
+from cllab.record import events as ev
+from cllab.report import console
+from cllab.report.console import JsonLines, Lines, Nothing, Picture
 from tests.recorded import SEEN, TRIANGLE, config, records
 
 

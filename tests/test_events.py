@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from cllab import events as ev
+from cllab.record import events as ev
 
 SAMPLES: dict[str, Any] = {
     "str": 'a "word" with \u2028, é and \\n',

@@ -7,10 +7,12 @@ import math
 import numpy as np
 import pytest
 
-from cllab import joint, outcome, presets
 from cllab.errors import UsageError
-from cllab.outcome import Group, Stat
-from cllab.runs import RunStore
+from cllab.record import outcome
+from cllab.record.outcome import Group, Stat
+from cllab.record.runs import RunStore
+from cllab.settings import presets
+from cllab.study import joint
 from tests.recorded import TRIANGLE, config, write_run
 
 

@@ -6,8 +6,8 @@ from collections.abc import Callable, Iterator
 
 import pytest
 
-from cllab import events as ev
-from cllab.state import RunState
+from cllab.record import events as ev
+from cllab.record.state import RunState
 
 TASKS, STEPS, VOTES, TESTED = 5, 100, 5000, 1000
 

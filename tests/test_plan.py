@@ -6,10 +6,11 @@ from pathlib import Path
 
 import pytest
 
-from cllab import outcome, plan
 from cllab.errors import UsageError
-from cllab.plan import Done
-from cllab.runs import RunStore
+from cllab.record import outcome
+from cllab.record.runs import RunStore
+from cllab.study import plan
+from cllab.study.plan import Done
 from tests.recorded import write_run
 
 PRESET = '[dataset]\nname = "blobs"\n[method]\nname = "er"\n[scenario]\nname = "disjoint"\ntasks = 3\n'

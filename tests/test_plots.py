@@ -7,11 +7,11 @@ from pathlib import Path
 
 import pytest
 
-from cllab import drawing
-from cllab.outcome import Outcome
-from cllab.output import Paper, visible
-from cllab.plots import accuracy_chart, forgetting_chart, most_forgotten, spread, told_tasks
-from cllab.runs import Run
+from cllab.io.output import Paper, visible
+from cllab.record.outcome import Outcome
+from cllab.record.runs import Run
+from cllab.report import drawing
+from cllab.report.plots import accuracy_chart, forgetting_chart, most_forgotten, spread, told_tasks
 
 MATRIX = ((0.95, None, None), (0.8, 0.93, None), (0.3, 0.81, 0.96))
 SEEN = (0.95, 0.87, 0.69)

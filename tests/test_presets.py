@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from cllab import presets
 from cllab.errors import UsageError
+from cllab.settings import presets
 
 
 def test_every_shipped_preset_is_complete() -> None:

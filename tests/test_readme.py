@@ -8,8 +8,9 @@ from pathlib import Path
 
 import pytest
 
-from cllab import catalog, plan, presets
 from cllab.metrics import unit
+from cllab.settings import catalog, presets
+from cllab.study import plan
 from tests.readme import README, ROOT, written
 
 TEXT = README.read_text(encoding="utf-8")

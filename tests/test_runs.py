@@ -12,9 +12,19 @@ from pathlib import Path
 
 import pytest
 
-from cllab import events as ev
 from cllab.errors import UsageError
-from cllab.runs import EventWriter, LockedError, Run, RunLock, RunStore, Tail, is_locked, runs_folder, write_atomically
+from cllab.record import events as ev
+from cllab.record.runs import (
+    EventWriter,
+    LockedError,
+    Run,
+    RunLock,
+    RunStore,
+    Tail,
+    is_locked,
+    runs_folder,
+    write_atomically,
+)
 from tests.conftest import toy
 
 posix = pytest.mark.skipif(sys.platform == "win32", reason="locks of POSIX")
@@ -265,7 +275,7 @@ def test_a_run_that_never_started_is_lost_after_a_while(run: Run) -> None:
 @posix
 def test_a_lock_is_held_by_one_and_released_by_death(run: Run) -> None:
     code = (
-        "import sys, time\nfrom pathlib import Path\nfrom cllab.runs import RunLock\n"
+        "import sys, time\nfrom pathlib import Path\nfrom cllab.record.runs import RunLock\n"
         "lock = RunLock(Path(sys.argv[1]))\nprint('locked', flush=True)\ntime.sleep(60)\n"
     )
     child = subprocess.Popen([sys.executable, "-c", code, str(run.lock_path)], stdout=subprocess.PIPE)

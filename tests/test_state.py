@@ -7,8 +7,8 @@ from typing import Any
 
 import pytest
 
-from cllab import events as ev
-from cllab.state import RunState, Series
+from cllab.record import events as ev
+from cllab.record.state import RunState, Series
 from tests.engine.sessions import walked
 
 

@@ -7,9 +7,9 @@ from typing import Any
 
 import pytest
 
-from cllab import tune
-from cllab.config import RunConfig
 from cllab.errors import UsageError
+from cllab.settings.config import RunConfig
+from cllab.study import tune
 from tests.conftest import toy
 
 

@@ -38,7 +38,7 @@ def list_(
     if as_json:
         print(json.dumps(rows, ensure_ascii=False))
         return
-    from cllab.output import Paper, table
+    from cllab.io.output import Paper, table
 
     paper = Paper.of(sys.stdout)
     if not rows:
@@ -63,7 +63,7 @@ def _cell(value: object, column: str) -> str:
 
 def _components(kind: str, facts: tuple[str, ...] = ()) -> Callable[[str | None], tuple[Rows, list[str]]]:
     def rows(_runs: str | None) -> tuple[Rows, list[str]]:
-        from cllab.catalog import load
+        from cllab.settings.catalog import load
 
         found = []
         for spec in load().all(kind):
@@ -95,7 +95,7 @@ def _metrics(_runs: str | None) -> tuple[Rows, list[str]]:
 
 
 def _presets(_runs: str | None) -> tuple[Rows, list[str]]:
-    from cllab import presets
+    from cllab.settings import presets
 
     rows = []
     for path in presets.shipped():
@@ -105,8 +105,8 @@ def _presets(_runs: str | None) -> tuple[Rows, list[str]]:
 
 
 def _run_rows(runs: str | None) -> tuple[Rows, list[str]]:
-    from cllab.output import narrate
-    from cllab.runs import RunStore
+    from cllab.io.output import narrate
+    from cllab.record.runs import RunStore
 
     rows: Rows = []
     store = RunStore(runs)
@@ -155,9 +155,9 @@ def explain(
     as_json: Json = False,
 ) -> None:
     """Idea, paper, parameters; a scenario's picture."""
-    from cllab import explain as pages
-    from cllab.catalog import load
-    from cllab.output import Paper
+    from cllab.io.output import Paper
+    from cllab.report import explain as pages
+    from cllab.settings.catalog import load
 
     catalog = load()
     catalog.get("dataset", dataset)

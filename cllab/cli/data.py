@@ -11,7 +11,7 @@ import typer
 
 from cllab.cli.options import Json, PresetName, Quiet, Sets
 from cllab.errors import EXIT_DATA, EXIT_DONE, UsageError
-from cllab.files import expand
+from cllab.io.files import expand
 
 if TYPE_CHECKING:
     from cllab.data.info import DataStatus
@@ -80,9 +80,9 @@ def write_data(
     quiet: Quiet = False,
 ) -> None:
     """Write a preset's tasks as a GEM benchmark file."""
-    from cllab import presets
     from cllab.cli.run import configurations
-    from cllab.output import narrate
+    from cllab.io.output import narrate
+    from cllab.settings import presets
 
     path = expand(file)
     if path.suffix != ".pt":
@@ -102,7 +102,7 @@ def write_data(
 
 
 def _show(found: list[DataStatus], root: str | None, as_json: bool) -> None:
-    from cllab.output import Paper, table
+    from cllab.io.output import Paper, table
 
     if as_json:
         rows = [_plain(status) for status in found]
@@ -120,7 +120,7 @@ def _show(found: list[DataStatus], root: str | None, as_json: bool) -> None:
 
 
 def _one(status: DataStatus) -> str:
-    from cllab.output import size, table
+    from cllab.io.output import size, table
 
     rows = [["dataset", status.name], ["here", "yes" if status.found else f"no: {status.problem}"]]
     if status.kind:
@@ -133,7 +133,7 @@ def _one(status: DataStatus) -> str:
         rows.append(["decoded", "yes" if status.cached else "at the first run"])
     if not status.found:
         rows += [["looked for" if i == 0 else "", place] for i, place in enumerate(status.where)]
-        from cllab.catalog import load
+        from cllab.settings.catalog import load
 
         n_bytes = load().get("dataset", status.name).facts.get("download_bytes")
         if n_bytes:

@@ -55,7 +55,7 @@ def doctor(as_json: Json = False, runs: Runs = None) -> None:
     if as_json:
         print(json.dumps([vars(check) for check in found]))
     else:
-        from cllab.output import Paper, table
+        from cllab.io.output import Paper, table
 
         paper = Paper.of(sys.stdout)
         marks = {"ok": paper.style("ok", "32"), "note": paper.style("note", "33"), "wrong": paper.style("WRONG", "31")}
@@ -150,9 +150,9 @@ def _terminal() -> Iterator[Check]:
 
 
 def _folders(runs: str | None) -> Iterator[Check]:
-    from cllab.catalog import cache_folder
     from cllab.data import where
-    from cllab.runs import runs_folder
+    from cllab.record.runs import runs_folder
+    from cllab.settings.catalog import cache_folder
 
     root = where.data_root()
     here = [n for n in where.names() if where.dataset_status(n, scan=False).found]
@@ -170,7 +170,7 @@ def _writable(name: str, folder: Path, access: Callable[[Path, int], bool] = os.
         setting = {"cache": "$CLLAB_CACHE", "runs": "--runs or $CLLAB_RUNS"}[name]
         return Check(name, "wrong", f"{folder} cannot be written; name another with {setting}")
     free = shutil.disk_usage(nearest).free
-    from cllab.output import size
+    from cllab.io.output import size
 
     told = f"{folder}{'' if folder.is_dir() else ' (made when needed)'}, {size(free)} free"
     return Check(name, "ok" if free > 1e9 else "note", told)

@@ -13,20 +13,22 @@ import typer
 
 from cllab.cli.options import Json, Quiet, RunName, Runs
 from cllab.errors import EXIT_DONE, UsageError, nearest
-from cllab.files import expand
+from cllab.io.files import expand
 
 if TYPE_CHECKING:
-    from cllab.outcome import Outcome
-    from cllab.runs import Run, RunStore
+    from cllab.record.outcome import Outcome
+    from cllab.record.runs import Run, RunStore
 
 
 def show(run: RunName = "last", as_json: Json = False, runs: Runs = None) -> None:
     """Show what a run was asked and what came out."""
-    from cllab import export as files
-    from cllab import joint, outcome, report
-    from cllab.catalog import load
-    from cllab.output import Paper
-    from cllab.runs import RunStore
+    from cllab.io.output import Paper
+    from cllab.record import outcome
+    from cllab.record.runs import RunStore
+    from cllab.report import export as files
+    from cllab.report import tables as report
+    from cllab.settings.catalog import load
+    from cllab.study import joint
 
     store = RunStore(runs)
     found = outcome.read(store.find(run))
@@ -56,9 +58,11 @@ def compare(
     quiet: Quiet = False,
 ) -> None:
     """Compare runs: mean and deviation over seeds."""
-    from cllab import metrics, outcome, report
-    from cllab.output import Paper
-    from cllab.runs import RunStore
+    from cllab import metrics
+    from cllab.io.output import Paper
+    from cllab.record import outcome
+    from cllab.record.runs import RunStore
+    from cllab.report import tables as report
 
     for name in chosen or ():
         if name not in metrics.METRICS:
@@ -79,7 +83,7 @@ def compare(
 
 def _matching(store: RunStore, names: Sequence[str]) -> list[Run]:
     """Every run that the names stand for, newest first within a name, each once."""
-    from cllab.runs import Run
+    from cllab.record.runs import Run
 
     listed = list(store)
     found: dict[str, Run] = {}
@@ -99,8 +103,8 @@ def _finished(found: Sequence[Run], quiet: bool) -> list[Outcome]:
     Raises:
         UsageError: when none did.
     """
-    from cllab import outcome
-    from cllab.output import narrate
+    from cllab.io.output import narrate
+    from cllab.record import outcome
 
     done = []
     for run in found:
@@ -116,7 +120,8 @@ def _finished(found: Sequence[Run], quiet: bool) -> list[Outcome]:
 
 def _with_joint(found: Sequence[Outcome], store: RunStore) -> list[Outcome]:
     """Intransigence added where a joint run is in the runs folder or among those compared."""
-    from cllab import joint, outcome
+    from cllab.record import outcome
+    from cllab.study import joint
 
     among = [*found, *outcome.finished(store)]
     return [joint.with_intransigence(o, among) for o in found]
@@ -124,8 +129,9 @@ def _with_joint(found: Sequence[Outcome], store: RunStore) -> list[Outcome]:
 
 def _run_joint(found: Sequence[Outcome], store: RunStore, quiet: bool) -> int:
     """Train the joint runs that are missing; the first exit code that is not 0."""
-    from cllab import joint, outcome
     from cllab.cli.run import check_all, train_here
+    from cllab.record import outcome
+    from cllab.study import joint
 
     for one in found:
         if joint.find(one, [*found, *outcome.finished(store)]) is not None:
@@ -161,9 +167,9 @@ def export(
     runs: Runs = None,
 ) -> None:
     """Write a run as files; prints their paths."""
-    from cllab import export as files
-    from cllab import outcome
-    from cllab.runs import RunStore
+    from cllab.record import outcome
+    from cllab.record.runs import RunStore
+    from cllab.report import export as files
 
     # the help texts stand here too, so that a help page needs no NumPy; a test holds them to the table of formats
     asked = {
@@ -217,7 +223,7 @@ def _target(name: str, out: str | None, *, several: bool) -> Path:
 
 
 def _export_tensorboard(run: Run, out: str | None, *, several: bool) -> None:
-    from cllab import export as files
+    from cllab.report import export as files
 
     if out == "-":
         raise UsageError("--tensorboard writes a folder; name one with --out")

@@ -18,9 +18,9 @@ import typer
 from cllab.errors import EXIT_DATA, EXIT_DONE, EXIT_FAILED, EXIT_INTERRUPTED, EXIT_TERMINATED, EXIT_USAGE
 
 if TYPE_CHECKING:
-    from cllab.config import RunConfig
-    from cllab.plan import Done
-    from cllab.runs import Run, RunStore
+    from cllab.record.runs import Run, RunStore
+    from cllab.settings.config import RunConfig
+    from cllab.study.plan import Done
 
 Jobs = Annotated[
     int,
@@ -118,7 +118,7 @@ class _Clock:
 
     def left(self, ages: Sequence[float] = ()) -> str:
         """`, about 3 min left` when it can be told; `ages` of the runs that go on now, in seconds."""
-        from cllab.output import duration
+        from cllab.io.output import duration
 
         waiting = self.total - self.ended - len(ages)
         if not self.took or self.total == self.ended:
@@ -128,15 +128,15 @@ class _Clock:
         return f", about {duration(seconds)} left"
 
     def say(self, text: str) -> None:
-        from cllab.output import narrate
+        from cllab.io.output import narrate
 
         if not self.quiet:
             narrate(text)
 
 
 def _in_turn(missing: Sequence[RunConfig], store: RunStore, done: Done, clock: _Clock, quiet: bool, go_on: bool) -> int:
-    from cllab import outcome
     from cllab.cli.run import train_here
+    from cllab.record import outcome
 
     code = EXIT_DONE
     begun = _Begun(store)
@@ -268,9 +268,9 @@ def _code(asked: Sequence[int]) -> int:
 
 def _ended(worker: _Worker, code: int, done: Done, clock: _Clock, ages: Sequence[float]) -> int:
     """Say how a worker ended and keep what it gave; its exit code."""
-    from cllab import outcome
     from cllab.errors import CllabError
-    from cllab.output import duration, narrate, percent
+    from cllab.io.output import duration, narrate, percent
+    from cllab.record import outcome
 
     clock.ended += 1
     clock.took.append(worker.age)

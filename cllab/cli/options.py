@@ -9,14 +9,14 @@ import typer
 
 def complete_presets(incomplete: str) -> list[str]:
     """Shipped presets that begin so, for the shell's completion."""
-    from cllab import presets
+    from cllab.settings import presets
 
     return [name for name in presets.names() if name.startswith(incomplete)]
 
 
 def complete_runs(incomplete: str) -> list[str]:
     """Runs of the runs folder that begin so, newest first."""
-    from cllab.runs import RunStore
+    from cllab.record.runs import RunStore
 
     return [run.id for run in RunStore() if run.id.startswith(incomplete)]
 

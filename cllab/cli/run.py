@@ -13,13 +13,13 @@ import typer
 
 from cllab.cli.options import Json, PresetName, Quiet, RunName, Runs, Seeds, Sets
 from cllab.errors import EXIT_DONE, EXIT_FAILED, CllabError, UsageError
-from cllab.files import expand
+from cllab.io.files import expand
 
 if TYPE_CHECKING:
-    from cllab.config import RunConfig
-    from cllab.console import Lines
-    from cllab.presets import Preset
-    from cllab.runs import Run, RunStore
+    from cllab.record.runs import Run, RunStore
+    from cllab.report.console import Lines
+    from cllab.settings.config import RunConfig
+    from cllab.settings.presets import Preset
 
 
 def run(
@@ -44,7 +44,7 @@ def run(
     quiet: Quiet = False,
 ) -> None:
     """Train a preset, in the app or --headless."""
-    from cllab import presets
+    from cllab.settings import presets
 
     configs = configurations(presets.load(preset), sets or [], seeds)
     if not (headless or as_json):
@@ -58,7 +58,7 @@ def run(
 
 def resume(run: RunName, as_json: Json = False, runs: Runs = None, quiet: Quiet = False) -> None:
     """Go on with a run from its last checkpoint, or its beginning."""
-    from cllab.runs import RunStore
+    from cllab.record.runs import RunStore
 
     found = RunStore(runs).find(run)
     status = found.status()
@@ -74,8 +74,8 @@ def stop(
     runs: Runs = None,
 ) -> None:
     """Stop a run that trains elsewhere, with a checkpoint."""
-    from cllab.output import narrate
-    from cllab.runs import RunStore
+    from cllab.io.output import narrate
+    from cllab.record.runs import RunStore
 
     found = RunStore(runs).find(run)
     status = found.status()
@@ -103,7 +103,7 @@ def configurations(preset: Preset, sets: Sequence[str], seeds: str | None = None
     Raises:
         UsageError: for assignments and seeds that cannot be meant.
     """
-    from cllab import presets
+    from cllab.settings import presets
 
     config, base = preset.config, preset.path.parent
     if sets:
@@ -133,7 +133,7 @@ def _from_here(item: str) -> str:
 def train_all(configs: Sequence[RunConfig], runs: str | None, *, as_json: bool, quiet: bool, trace: int = 0) -> int:
     """Train one after another, the first `trace` steps of every task traced, and print what came out; returns the exit
     code."""
-    from cllab.runs import RunStore
+    from cllab.record.runs import RunStore
 
     store = RunStore(runs)
     check_all(configs, quiet=quiet)
@@ -154,7 +154,7 @@ def check_all(configs: Sequence[RunConfig], *, quiet: bool) -> None:
     Raises:
         CllabError: from the first configuration that is refused.
     """
-    from cllab.output import narrate
+    from cllab.io.output import narrate
 
     if not quiet:
         narrate(f"reading {', '.join(dict.fromkeys(c.dataset.name for c in configs))}")
@@ -171,7 +171,7 @@ def train_here(config: RunConfig, store: RunStore, *, quiet: bool, resume: Run |
 
 
 def _train(made: Run, *, as_json: bool, quiet: bool, resume: bool = False, trace: int = 0) -> int:
-    from cllab.console import JsonLines, view
+    from cllab.report.console import JsonLines, view
     from cllab.worker import train
 
     looks: Lines = view(quiet=quiet)
@@ -194,8 +194,9 @@ def _report(codes: Sequence[int], made: Sequence[Run], as_json: bool) -> int:
     """Print the tables of the runs that ended well; the first exit code that is not 0."""
     done = [run for run, code in zip(made, codes, strict=True) if code == EXIT_DONE]
     if done and not as_json:
-        from cllab import outcome, report
-        from cllab.output import Paper
+        from cllab.io.output import Paper
+        from cllab.record import outcome
+        from cllab.report import tables as report
 
         paper = Paper.of(sys.stdout)
         for group in outcome.group([outcome.read(run) for run in done]):

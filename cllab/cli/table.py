@@ -11,7 +11,7 @@ import typer
 from cllab.cli.many import STOPPED, Jobs, run_missing
 from cllab.cli.options import Json, Quiet, Runs
 from cllab.errors import EXIT_DONE, CllabError, DataError, UsageError
-from cllab.files import expand
+from cllab.io.files import expand
 
 
 def table(
@@ -27,10 +27,10 @@ def table(
     quiet: Quiet = False,
 ) -> None:
     """Fill a table of experiments; prints Markdown. Stopped, the same command goes on."""
-    from cllab import outcome
-    from cllab import plan as plans
-    from cllab.output import narrate
-    from cllab.runs import RunStore, write_atomically
+    from cllab.io.output import narrate
+    from cllab.record import outcome
+    from cllab.record.runs import RunStore, write_atomically
+    from cllab.study import plan as plans
 
     wanted = plans.load(plan)
     cells = list(wanted.cells())
@@ -64,10 +64,12 @@ def check_claims(
     quiet: Quiet = False,
 ) -> None:
     """Run what presets claim in [[expect]] and compare."""
-    from cllab import claims, outcome, presets
-    from cllab.output import Paper, narrate
-    from cllab.plan import Done
-    from cllab.runs import RunStore
+    from cllab.io.output import Paper, narrate
+    from cllab.record import outcome
+    from cllab.record.runs import RunStore
+    from cllab.settings import presets
+    from cllab.study import claims
+    from cllab.study.plan import Done
 
     names = presets.names() if preset == "all" else [preset]
     loaded = [presets.load(name) for name in names]
@@ -106,7 +108,7 @@ def check_claims(
 
 
 def _plain(verdict: object) -> dict[str, object]:
-    from cllab.claims import Verdict
+    from cllab.study.claims import Verdict
 
     assert isinstance(verdict, Verdict)
     e, found = verdict.expectation, verdict.found

@@ -13,8 +13,8 @@ from cllab.cli.options import Runs, complete_runs
 from cllab.errors import CllabError, DataError, UsageError
 
 if TYPE_CHECKING:
-    from cllab.config import RunConfig
-    from cllab.runs import Run
+    from cllab.record.runs import Run
+    from cllab.settings.config import RunConfig
 
 LastRun = Annotated[
     str,
@@ -55,7 +55,7 @@ def open_new(configs: Sequence[RunConfig], runs: str | None) -> NoReturn:
         UsageError: without a terminal, or when no run folder can be made.
         DataError: when the data are not there.
     """
-    from cllab.runs import RunStore
+    from cllab.record.runs import RunStore
 
     _check_terminal()
     for config in configs:
@@ -66,7 +66,7 @@ def open_new(configs: Sequence[RunConfig], runs: str | None) -> NoReturn:
         if len(made) == 1:
             made[0].start_worker()
         else:
-            from cllab.queue import start_queue
+            from cllab.study.queue import start_queue
 
             start_queue(made)
     except OSError as error:
@@ -75,7 +75,7 @@ def open_new(configs: Sequence[RunConfig], runs: str | None) -> NoReturn:
 
 
 def _open_found(name: str, runs: str | None, mode: str) -> None:
-    from cllab.runs import RunStore
+    from cllab.record.runs import RunStore
 
     found = RunStore(runs).find(name)
     _check_terminal()

@@ -12,12 +12,12 @@ import typer
 from cllab.cli.many import STOPPED, Jobs, run_missing
 from cllab.cli.options import Json, PresetName, Quiet, Runs, Sets
 from cllab.errors import EXIT_DONE, UsageError, nearest
-from cllab.files import expand
+from cllab.io.files import expand
 
 if TYPE_CHECKING:
-    from cllab.config import RunConfig
-    from cllab.plan import Done
-    from cllab.tune import Tuning
+    from cllab.settings.config import RunConfig
+    from cllab.study.plan import Done
+    from cllab.study.tune import Tuning
 
 
 def tune(
@@ -48,12 +48,13 @@ def tune(
     quiet: Quiet = False,
 ) -> None:
     """Choose settings away from the test images; writes a preset. Stopped, the same command goes on."""
-    from cllab import outcome, presets
-    from cllab import tune as tuning
+    from cllab.io.output import narrate
     from cllab.metrics import METRICS
-    from cllab.output import narrate
-    from cllab.plan import Done
-    from cllab.runs import RunStore, write_atomically
+    from cllab.record import outcome
+    from cllab.record.runs import RunStore, write_atomically
+    from cllab.settings import presets
+    from cllab.study import tune as tuning
+    from cllab.study.plan import Done
 
     if metric not in METRICS:
         hint = nearest(metric, METRICS) or f"; known: {', '.join(METRICS)}"
@@ -105,8 +106,8 @@ def tune(
 
 def _config(preset: str, sets: list[str] | tuple[()]) -> RunConfig:
     """The configuration to tune; a method file of one's own gets its whole path, for the chosen preset to find it."""
-    from cllab import presets
     from cllab.cli.run import configurations
+    from cllab.settings import presets
 
     loaded = presets.load(preset)
     (config,) = configurations(loaded, sets)
@@ -139,8 +140,8 @@ def _result(config: RunConfig, done: Done) -> dict[str, Any] | None:
 
 def _text(found: Tuning, target: Path) -> str:
     """The trials as a table, and what was chosen."""
+    from cllab.io.output import Paper, duration, table
     from cllab.metrics import unit
-    from cllab.output import Paper, duration, table
 
     paper = Paper.of(sys.stdout)
     keys = [item.partition("=")[0] for item in found.best.assignments]

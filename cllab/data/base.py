@@ -13,8 +13,8 @@ from typing import Any, Protocol
 import torch
 from torch import Tensor
 
-from cllab.data.info import HELD_OUT
 from cllab.data.info import DatasetInfo as DatasetInfo
+from cllab.settings.rules import HELD_OUT
 
 Transform = Callable[[Tensor], Tensor]
 """(B, C, H, W) uint8 to (B, C, H, W) uint8, the same for every call: a permutation of pixels, a rotation."""

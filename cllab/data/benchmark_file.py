@@ -19,8 +19,8 @@ from cllab.data.info import DatasetInfo, DataStatus
 from cllab.data.source import DatasetSource, Place
 from cllab.data.where import data_root
 from cllab.errors import DataError
-from cllab.files import expand
-from cllab.spec import param
+from cllab.io.files import expand
+from cllab.settings.spec import param
 
 if TYPE_CHECKING:
     import torch

@@ -14,7 +14,7 @@ import numpy as np
 from cllab.data._cache import Content, Half, Progress
 from cllab.data.info import DatasetInfo
 from cllab.data.source import DatasetSource, Place
-from cllab.spec import param
+from cllab.settings.spec import param
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -19,7 +19,7 @@ from cllab.data._scan import Listing
 from cllab.data.info import DatasetInfo
 from cllab.data.source import DatasetSource, Place, place_of
 from cllab.errors import DataError
-from cllab.spec import param
+from cllab.settings.spec import param
 
 _GRAY_MEAN, _GRAY_STD = (0.449,), (0.226,)
 

@@ -5,10 +5,6 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
-HELD_OUT = 6
-"""One in so many training images of every class is kept out of training where accuracy is measured on such images:
-10,000 of MNIST's 60,000, as many as it has test images."""
-
 
 @dataclass(frozen=True)
 class DatasetInfo:

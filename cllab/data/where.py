@@ -11,10 +11,10 @@ from typing import TYPE_CHECKING, Any
 
 from platformdirs import user_data_dir
 
-from cllab.catalog import cache_folder as cache_folder
 from cllab.data.info import DataStatus
 from cllab.errors import UsageError, nearest
-from cllab.files import expand
+from cllab.io.files import expand
+from cllab.settings.catalog import cache_folder as cache_folder
 
 if TYPE_CHECKING:
     from cllab.data.source import DatasetSource

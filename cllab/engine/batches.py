@@ -18,8 +18,9 @@ from torch import Tensor
 from cllab.data.augment._draw import deliver
 from cllab.data.augment.cutmix import cutmix
 from cllab.data.base import Split
-from cllab.engine.rng import Rng
-from cllab.methods.base import Batch, Learner, Replay
+from cllab.learner.batch import Batch, Replay
+from cllab.learner.learner import Learner
+from cllab.learner.rng import Rng
 
 STREAM = {"order": "order", "augment": "augment"}
 REPLAY = {"order": "order-replay", "augment": "augment-replay"}

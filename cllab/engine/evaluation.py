@@ -9,7 +9,8 @@ import torch
 from torch import Tensor
 
 from cllab.data.base import Split
-from cllab.methods.base import Learner, Method
+from cllab.learner.learner import Learner
+from cllab.methods.base import Method
 from cllab.models.base import Network
 from cllab.scenarios.base import Stream
 

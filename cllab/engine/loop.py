@@ -20,8 +20,6 @@ from typing import TYPE_CHECKING, Any, Literal, Protocol
 import torch
 from torch import Tensor, nn
 
-from cllab import events as ev
-from cllab.config import RunConfig
 from cllab.data.base import Split, join
 from cllab.engine import trace
 from cllab.engine.batches import REPLAY, Position, generators, plan, prepared, set_states, states
@@ -29,7 +27,11 @@ from cllab.engine.control import Control
 from cllab.engine.meter import Clock, Meter
 from cllab.engine.schedule import learning_rate, make_optimizer, set_rate, stepper
 from cllab.errors import TrainingError
-from cllab.methods.base import Batch, Descend, Learner, Method, Replay
+from cllab.learner.batch import Batch, Descend, Replay
+from cllab.learner.learner import Learner
+from cllab.methods.base import Method
+from cllab.record import events as ev
+from cllab.settings.config import RunConfig
 
 if TYPE_CHECKING:
     from cllab.scenarios.base import Stream, Task

@@ -12,10 +12,11 @@ import numpy as np
 import torch
 from torch import nn
 
-from cllab import __version__, registry
-from cllab.config import RunConfig
+from cllab import __version__
 from cllab.data.base import Dataset, hold_out
 from cllab.errors import UsageError
+from cllab.settings import registry
+from cllab.settings.config import RunConfig
 
 SMALL_MODEL = 3_000_000
 """Below so many weights, a step on the CPU is faster on one thread than on several."""

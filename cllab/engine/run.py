@@ -11,24 +11,25 @@ from typing import Any
 
 import torch
 
-from cllab import events as ev
-from cllab.config import RunConfig
 from cllab.data.augment.pipeline import Augment
 from cllab.engine import checkpoint, saved, snapshot
 from cllab.engine.control import Control
 from cllab.engine.evaluation import Accuracies, Evaluator
 from cllab.engine.loop import Loop
 from cllab.engine.parts import build, device_name, open_dataset, pick_device, threads_for, versions
-from cllab.engine.passes import Passes
-from cllab.engine.rng import Rng, derive
 from cllab.engine.scores import Scores
 from cllab.errors import UsageError
+from cllab.learner.heads import Heads
+from cllab.learner.learner import Learner
+from cllab.learner.passes import Passes
+from cllab.learner.rng import Rng, derive
 from cllab.memory.base import Memory
-from cllab.methods._heads import Heads
-from cllab.methods.base import Learner, Method
+from cllab.methods.base import Method
 from cllab.models.base import HeadKind, Network
-from cllab.runs import Run
+from cllab.record import events as ev
+from cllab.record.runs import Run
 from cllab.scenarios.base import Stream, Task
+from cllab.settings.config import RunConfig
 
 UNSAVED_SECONDS = 1.0
 SAVING = 20

@@ -6,15 +6,15 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
-from cllab import events as ev
 from cllab.engine import checkpoint
 from cllab.engine.scores import Scores
 from cllab.errors import UsageError
 from cllab.models.base import Network
+from cllab.record import events as ev
 
 if TYPE_CHECKING:
     from cllab.engine.run import Session
-    from cllab.methods.base import Learner
+    from cllab.learner.learner import Learner
 
 
 def collect(session: Session) -> dict[str, Any]:

@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterable
 import torch
 from torch import nn
 
-from cllab.config import TrainConfig
+from cllab.settings.config import TrainConfig
 
 MILESTONES = (30, 60, 80, 90)
 OWN_DECAY = {"sgd": 1e-4, "adam": 1e-6, "adamw": 1e-6, "radam": 1e-5}

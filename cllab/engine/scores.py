@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Any
 
-from cllab import events as ev
 from cllab import metrics
+from cllab.record import events as ev
 
 Row = tuple[float | None, ...]
 

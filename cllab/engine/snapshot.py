@@ -11,7 +11,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from cllab.memory.base import Memory
-from cllab.runs import write_atomically
+from cllab.record.runs import write_atomically
 
 MAX_THUMBS = 2000
 MAX_SIDE = 32

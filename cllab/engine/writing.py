@@ -6,11 +6,11 @@ from pathlib import Path
 
 import torch
 
-from cllab.config import RunConfig
 from cllab.data import benchmark_file, where
 from cllab.engine.parts import build, open_dataset
-from cllab.engine.rng import Rng
+from cllab.learner.rng import Rng
 from cllab.scenarios.base import Stream
+from cllab.settings.config import RunConfig
 
 
 def stream_of(config: RunConfig) -> Stream:

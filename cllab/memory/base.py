@@ -13,7 +13,7 @@ from cllab.data.augment._draw import deliver
 from cllab.data.base import Split, TensorImages, join
 
 if TYPE_CHECKING:
-    from cllab.methods.base import Learner
+    from cllab.learner.learner import Learner
 
 NEVER = -1
 

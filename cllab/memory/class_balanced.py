@@ -16,9 +16,9 @@ import torch
 from torch import Tensor
 
 from cllab.data.base import Split
+from cllab.learner.learner import Learner
 from cllab.memory.base import Memory, MemoryInfo, fill, ranks_within_class
-from cllab.methods.base import Learner
-from cllab.spec import param
+from cllab.settings.spec import param
 
 PART = 4096
 """Samples of the greedy sampler between two looks at whether it shall pause or stop."""

@@ -15,9 +15,9 @@ import torch
 from torch import Tensor
 
 from cllab.data.base import Split
+from cllab.learner.learner import Learner
 from cllab.memory.base import Memory, MemoryInfo
-from cllab.methods.base import Learner
-from cllab.spec import param
+from cllab.settings.spec import param
 
 PICKS = 32
 """Exemplars that are herded between two looks at whether the run shall pause or stop."""

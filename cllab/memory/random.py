@@ -11,8 +11,8 @@ import torch
 from torch import Tensor
 
 from cllab.data.base import Split
+from cllab.learner.learner import Learner
 from cllab.memory.base import Memory, MemoryInfo
-from cllab.methods.base import Learner
 
 
 class Random(Memory):

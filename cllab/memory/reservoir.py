@@ -19,9 +19,9 @@ from torch import Tensor
 
 from cllab.data.augment._draw import deliver
 from cllab.data.base import Split
+from cllab.learner.learner import Learner
 from cllab.memory.base import Memory, MemoryInfo, _gather
-from cllab.methods.base import Learner
-from cllab.spec import param
+from cllab.settings.spec import param
 
 FEW = 64
 """Up to so many samples are placed without arrays, whose calls cost more than they save."""

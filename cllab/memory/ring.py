@@ -17,9 +17,9 @@ from torch import Tensor
 from cllab.data.augment._draw import deliver
 from cllab.data.base import Split
 from cllab.errors import UsageError
+from cllab.learner.learner import Learner
 from cllab.memory.base import Memory, MemoryInfo
-from cllab.methods.base import Learner
-from cllab.spec import param
+from cllab.settings.spec import param
 
 
 @dataclass

@@ -16,10 +16,10 @@ from torch import Tensor
 
 from cllab.data.augment.perturb import perturbations
 from cllab.data.base import Split
+from cllab.learner.learner import Learner
 from cllab.memory.base import Memory, MemoryInfo, fill, ranks_within_class
 from cllab.memory.class_balanced import balanced
-from cllab.methods.base import Learner
-from cllab.spec import param
+from cllab.settings.spec import param
 
 
 class Uncertainty(Memory):

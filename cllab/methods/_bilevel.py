@@ -12,12 +12,12 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from cllab.learner.heads import cross_entropy
 from cllab.memory.ring import Ring
-from cllab.methods._heads import cross_entropy
 from cllab.methods._replay import forwards, publish, ring
 from cllab.methods.base import Batch, Learner
 from cllab.models.base import Network
-from cllab.spec import param
+from cllab.settings.spec import param
 
 Tensors = list[Tensor]
 Mean = Literal["batch", "element"]

@@ -17,7 +17,7 @@ from torch import Tensor
 from cllab.methods import _bilevel as bi
 from cllab.methods import _replay as rp
 from cllab.methods.base import Batch, Descend, Learner, Method, MethodInfo
-from cllab.spec import param
+from cllab.settings.spec import param
 
 if TYPE_CHECKING:
     from cllab.scenarios.base import Task

@@ -20,12 +20,12 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from cllab.data.base import Split, TensorImages
+from cllab.learner.heads import cross_entropy
 from cllab.memory.base import ranks_within_class
 from cllab.methods import _distill as distill
-from cllab.methods._heads import cross_entropy
 from cllab.methods.base import Batch, Learner, Method, MethodInfo
 from cllab.models.base import Network
-from cllab.spec import param
+from cllab.settings.spec import param
 
 if TYPE_CHECKING:
     from cllab.engine.loop import Loop

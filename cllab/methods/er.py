@@ -17,11 +17,11 @@ from torch import Tensor
 
 from cllab.data.base import Split, TensorImages
 from cllab.errors import UsageError
+from cllab.learner.heads import cross_entropy
 from cllab.memory.ring import Ring
 from cllab.methods import _replay as rp
-from cllab.methods._heads import cross_entropy
 from cllab.methods.base import Batch, Descend, Learner, Method, MethodInfo
-from cllab.spec import param
+from cllab.settings.spec import param
 
 if TYPE_CHECKING:
     from cllab.engine.loop import Loop

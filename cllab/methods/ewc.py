@@ -25,10 +25,10 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from cllab.learner.heads import cross_entropy
 from cllab.methods import _importance as imp
-from cllab.methods._heads import cross_entropy
 from cllab.methods.base import Batch, Learner, Method, MethodInfo
-from cllab.spec import param
+from cllab.settings.spec import param
 
 if TYPE_CHECKING:
     from cllab.data.base import Split

@@ -13,11 +13,11 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import Tensor
 
+from cllab.learner.heads import cross_entropy
 from cllab.methods import _bilevel as bi
 from cllab.methods import _replay as rp
-from cllab.methods._heads import cross_entropy
 from cllab.methods.base import Batch, Descend, Learner, Method, MethodInfo
-from cllab.spec import param
+from cllab.settings.spec import param
 
 if TYPE_CHECKING:
     from cllab.scenarios.base import Task

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Literal
 from torch import Tensor
 
 from cllab.methods.base import Batch, Method, MethodInfo
-from cllab.spec import param
+from cllab.settings.spec import param
 
 if TYPE_CHECKING:
     from cllab.data.base import Split

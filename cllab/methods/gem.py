@@ -16,11 +16,11 @@ import torch
 from torch import Tensor, nn
 
 from cllab.errors import TrainingError
+from cllab.learner.heads import cross_entropy
 from cllab.methods import _replay as rp
-from cllab.methods._heads import cross_entropy
 from cllab.methods._qp import Array, dual
 from cllab.methods.base import Batch, Learner, Method, MethodInfo
-from cllab.spec import param
+from cllab.settings.spec import param
 
 if TYPE_CHECKING:
     from cllab.scenarios.base import Task

@@ -19,11 +19,11 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from cllab.learner.heads import cross_entropies
 from cllab.methods import _distill as distill
-from cllab.methods._heads import cross_entropies
 from cllab.methods.base import Batch, Learner, Method, MethodInfo
 from cllab.models.base import FeatureBlock, Network
-from cllab.spec import param
+from cllab.settings.spec import param
 
 if TYPE_CHECKING:
     from cllab.engine.loop import Loop

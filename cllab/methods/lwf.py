@@ -19,7 +19,7 @@ from torch import Tensor
 from cllab.methods import _distill as distill
 from cllab.methods.base import Batch, Learner, Method, MethodInfo
 from cllab.models.base import Network
-from cllab.spec import param
+from cllab.settings.spec import param
 
 if TYPE_CHECKING:
     from cllab.scenarios.base import Task

@@ -15,7 +15,7 @@ from torch import Tensor
 
 from cllab.data.base import join
 from cllab.methods.base import Batch, Method, MethodInfo
-from cllab.spec import param
+from cllab.settings.spec import param
 
 if TYPE_CHECKING:
     from cllab.engine.loop import Loop

@@ -21,7 +21,7 @@ from torch import Tensor
 
 from cllab.methods import _importance as imp
 from cllab.methods.base import Batch, Learner, Method, MethodInfo
-from cllab.spec import param
+from cllab.settings.spec import param
 
 if TYPE_CHECKING:
     from cllab.data.base import Split

@@ -13,7 +13,7 @@ from typing import Literal
 from torch import Tensor, nn
 
 from cllab.models.base import Backbone, Model, ModelInfo, pixels
-from cllab.spec import param
+from cllab.settings.spec import param
 
 
 class MLP(Model):

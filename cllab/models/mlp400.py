@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from torch import Tensor, nn
 
 from cllab.models.base import Backbone, Model, ModelInfo, pixels
-from cllab.spec import param
+from cllab.settings.spec import param
 
 
 class MLP400(Model):

@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from torchvision.models.resnet import BasicBlock
 
 from cllab.models.base import Backbone, Model, ModelInfo
-from cllab.spec import param
+from cllab.settings.spec import param
 
 
 class SlimResNet18(Model):

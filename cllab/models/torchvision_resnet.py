@@ -12,7 +12,7 @@ import torchvision.models as tv
 from torch import Tensor, nn
 
 from cllab.models.base import Backbone, Model, ModelInfo
-from cllab.spec import param
+from cllab.settings.spec import param
 
 
 class TorchvisionResNet(Model):

@@ -11,8 +11,8 @@ import torch
 from numpy.typing import NDArray
 
 from cllab.data.base import Dataset, Split, Transform
-from cllab.engine.rng import Rng
 from cllab.errors import UsageError
+from cllab.learner.rng import Rng
 from cllab.scenarios.base import Scenario, Stream, Task, class_counts
 
 Rows = NDArray[np.int64]

@@ -11,7 +11,7 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from cllab.seeds import derive
+from cllab.learner.seeds import derive
 
 ClassOrder = Literal["rainbow-memory", "seed-1993", "bilevel", "natural", "random"]
 """rainbow-memory: Rainbow Memory's order for the run's seed; seed-1993: the one order that iCaRL, LUCIR and Mnemonics

@@ -8,7 +8,7 @@ from PIL import Image
 from torch import Tensor
 
 from cllab.data.base import Dataset
-from cllab.engine.rng import Rng, derive
+from cllab.learner.rng import Rng, derive
 from cllab.scenarios._build import Rows
 
 

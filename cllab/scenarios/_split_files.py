@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from cllab.errors import DataError, UsageError, nearest
-from cllab.files import expand
+from cllab.io.files import expand
 
 KNOWN = ("mnist", "cifar10", "cifar100", "imagenet")
 _NAME = re.compile(

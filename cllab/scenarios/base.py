@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 
 from cllab.data.base import Dataset, Split
-from cllab.engine.rng import Rng
+from cllab.learner.rng import Rng
 
 
 @dataclass(frozen=True)

@@ -13,11 +13,11 @@ from typing import Literal
 import numpy as np
 
 from cllab.data.base import Dataset
-from cllab.engine.rng import Rng
 from cllab.errors import DataError, UsageError
+from cllab.learner.rng import Rng
 from cllab.scenarios._build import Relabeled, Rows
 from cllab.scenarios.base import Scenario, ScenarioInfo, Stream
-from cllab.spec import param
+from cllab.settings.spec import param
 
 
 class BenchmarkFile(Scenario):

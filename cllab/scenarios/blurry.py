@@ -22,14 +22,14 @@ from typing import Any, Literal
 import numpy as np
 
 from cllab.data.base import Dataset
-from cllab.engine.rng import Rng
 from cllab.errors import UsageError
+from cllab.learner.rng import Rng
 from cllab.scenarios._build import Relabeled, Rows, refuse_impossible
 from cllab.scenarios._mix import exchange
 from cllab.scenarios._order import ORDER_HELP, ClassOrder, class_order
 from cllab.scenarios._parts import equal_parts, too_many
 from cllab.scenarios.base import Scenario, ScenarioInfo, Stream
-from cllab.spec import param
+from cllab.settings.spec import param
 
 Parts = list[tuple[Rows, Rows]]
 """Of every task: the rows of its own pool that come first, and the rows that are mixed in."""

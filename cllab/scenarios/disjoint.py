@@ -12,12 +12,12 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 from cllab.data.base import Dataset
-from cllab.engine.rng import Rng
+from cllab.learner.rng import Rng
 from cllab.scenarios._build import Relabeled, refuse_impossible
 from cllab.scenarios._order import ORDER_HELP, ClassOrder, class_order
 from cllab.scenarios._parts import equal_parts, too_many
 from cllab.scenarios.base import Scenario, ScenarioInfo, Stream
-from cllab.spec import param
+from cllab.settings.spec import param
 
 
 class Disjoint(Scenario):

@@ -14,11 +14,11 @@ from typing import Any, Literal
 import numpy as np
 
 from cllab.data.base import Dataset
-from cllab.engine.rng import Rng
+from cllab.learner.rng import Rng
 from cllab.scenarios._build import Relabeled, refuse_impossible
 from cllab.scenarios._pixels import SAME_HELP, TEST_HELP, PixelMap, permutations, sampled, tested, too_few
 from cllab.scenarios.base import Scenario, ScenarioInfo, Stream
-from cllab.spec import param
+from cllab.settings.spec import param
 
 
 class Permuted(Scenario):

@@ -15,15 +15,15 @@ from typing import Any, Literal
 import numpy as np
 
 from cllab.data.base import Dataset
-from cllab.engine.rng import Rng
 from cllab.errors import CllabError, DataError, UsageError
+from cllab.learner.rng import Rng
 from cllab.scenarios import _split_files as split_files
 from cllab.scenarios._build import Relabeled, Rows
 from cllab.scenarios._order import base_order, shuffled
 from cllab.scenarios._split_files import Record
 from cllab.scenarios._split_match import Matcher
 from cllab.scenarios.base import Scenario, ScenarioInfo, Stream
-from cllab.spec import param
+from cllab.settings.spec import param
 
 Matched = list[tuple[Rows, Rows]]
 """Of every file: the rows of its images, and their labels."""

@@ -25,7 +25,7 @@ from textual.events import Resize
 from textual.screen import Screen
 
 from cllab.errors import EXIT_TERMINATED, EXIT_USAGE, CllabError
-from cllab.runs import Run, RunStore
+from cllab.record.runs import Run, RunStore
 from cllab.tui.feed import Feed, LiveFeed, StateChanged, Troubled
 from cllab.tui.glyphs import Glyphs, choose_glyphs
 from cllab.tui.lifeline import Lifeline, terminal_is_there
@@ -35,8 +35,8 @@ from cllab.tui.theme import THEMES, Palette, palette_for
 if TYPE_CHECKING:
     from textual.command import Provider
 
-    from cllab.catalog import Catalog
-    from cllab.config import RunConfig
+    from cllab.settings.catalog import Catalog
+    from cllab.settings.config import RunConfig
 
 EXIT_HANGUP = 129
 SMALLEST = (60, 16)
@@ -90,7 +90,7 @@ class CllabApp(App[int]):
     """cllab in the terminal.
 
     Args:
-        runs: the runs folder; see `cllab.runs.runs_folder`.
+        runs: the runs folder; see `cllab.record.runs.runs_folder`.
         run: a run to open at once.
         mode: "live" or "replay" of `run`; without a run, the screen to begin with.
         settings: remembered settings; read from the user's file when None.
@@ -155,7 +155,7 @@ class CllabApp(App[int]):
     def catalog(self) -> Catalog:
         """Every component as data, read when it is first needed."""
         if self._catalog is None:
-            from cllab.catalog import load
+            from cllab.settings.catalog import load
 
             self._catalog = load()
         return self._catalog

@@ -16,7 +16,7 @@ from textual.widget import Widget
 from textual.widgets import Input
 
 from cllab.errors import UsageError
-from cllab.spec import FieldSpec
+from cllab.settings.spec import FieldSpec
 from cllab.tui.screens.pick import Pick, PickManyScreen, PickScreen
 from cllab.tui.widgets.field import Field
 from cllab.tui.words import show

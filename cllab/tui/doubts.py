@@ -9,10 +9,10 @@ import time
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
-from cllab.catalog import Catalog
-from cllab.config import RunConfig
 from cllab.errors import UsageError
-from cllab.presets import seeds_text
+from cllab.settings.catalog import Catalog
+from cllab.settings.config import RunConfig
+from cllab.settings.presets import seeds_text
 from cllab.tui.draft import Draft
 from cllab.tui.estimates import Estimate, duration, work
 from cllab.tui.index import Entry, age

@@ -11,11 +11,11 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
-from cllab.catalog import Catalog
-from cllab.config import COMMON, DEFAULT_CAPACITY, EVALUATE, TABLES, TOP, TRAIN, RunConfig, dump_toml
 from cllab.errors import UsageError
-from cllab.rules import problems
-from cllab.spec import ComponentSpec, FieldSpec
+from cllab.settings.catalog import Catalog
+from cllab.settings.config import COMMON, DEFAULT_CAPACITY, EVALUATE, TABLES, TOP, TRAIN, RunConfig, dump_toml
+from cllab.settings.rules import problems
+from cllab.settings.spec import ComponentSpec, FieldSpec
 from cllab.tui.words import clause, problem_key, seeds_text, show, written
 
 KINDS = ("method", "dataset", "scenario", "model", "memory")

@@ -11,9 +11,9 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from cllab.catalog import Catalog
-from cllab.config import RunConfig
 from cllab.errors import UsageError
+from cllab.settings.catalog import Catalog
+from cllab.settings.config import RunConfig
 from cllab.tui.index import Entry
 
 EVALUATION = 0.35

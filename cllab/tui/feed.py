@@ -17,9 +17,9 @@ from dataclasses import replace
 from textual.message import Message
 from textual.message_pump import MessagePump
 
-from cllab import events as ev
-from cllab.runs import Run, RunStatus, Tail, is_locked
-from cllab.state import RunState
+from cllab.record import events as ev
+from cllab.record.runs import Run, RunStatus, Tail, is_locked
+from cllab.record.state import RunState
 
 CHUNK = 1 << 18
 """Bytes read at once: a few milliseconds of folding, so that keys are still answered while a long log loads."""

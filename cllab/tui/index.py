@@ -14,8 +14,8 @@ from typing import Any
 from weakref import WeakKeyDictionary
 
 from cllab.errors import CllabError
-from cllab.runs import Run, RunStore, Tail, is_locked
-from cllab.state import RunState
+from cllab.record.runs import Run, RunStore, Tail, is_locked
+from cllab.record.state import RunState
 from cllab.text import is_number
 
 OVER = ("done", "failed", "stopped", "lost")

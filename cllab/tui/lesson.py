@@ -17,10 +17,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from cllab import events as ev
 from cllab.errors import UsageError
-from cllab.runs import Run
-from cllab.state import RunState
+from cllab.record import events as ev
+from cllab.record.runs import Run
+from cllab.record.state import RunState
 from cllab.tui.player import Timeline
 from cllab.tui.view import short, task_classes
 

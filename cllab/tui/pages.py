@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING, Any
 
 from rich.text import Text
 
-from cllab.catalog import Catalog
-from cllab.config import COMMON, EVALUATE, TRAIN
-from cllab.spec import ComponentSpec, FieldSpec
+from cllab.settings.catalog import Catalog
+from cllab.settings.config import COMMON, EVALUATE, TRAIN
+from cllab.settings.spec import ComponentSpec, FieldSpec
 from cllab.tui.glyphs import Glyphs
 from cllab.tui.search import ranked
 from cllab.tui.theme import RGB, Palette, style

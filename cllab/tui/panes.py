@@ -7,8 +7,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from cllab.runs import Run
-from cllab.state import RunState
+from cllab.record.runs import Run
+from cllab.record.state import RunState
 from cllab.tui.snapshots import load
 from cllab.tui.view import accuracy_curves, class_names, forgetting_curves, most_forgotten, number, task_of_class
 from cllab.tui.widgets.chart import Chart

@@ -11,9 +11,9 @@ import time
 
 from textual.message_pump import MessagePump
 
-from cllab import events as ev
-from cllab.runs import Run, Tail
-from cllab.state import RunState
+from cllab.record import events as ev
+from cllab.record.runs import Run, Tail
+from cllab.record.state import RunState
 from cllab.tui.feed import CHUNK, Feed, Hear, fold
 
 EVERY = 64

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from cllab.spec import ComponentSpec, FieldSpec
+from cllab.settings.spec import ComponentSpec, FieldSpec
 from cllab.tui.controls import Row
 from cllab.tui.draft import KINDS, Draft
 from cllab.tui.screens.pick import Pick

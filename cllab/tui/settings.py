@@ -16,11 +16,11 @@ from typing import Any, Literal
 
 from platformdirs import user_config_dir
 
-from cllab.config import dump_toml
 from cllab.errors import UsageError
-from cllab.files import expand
-from cllab.runs import write_atomically
-from cllab.spec import FieldSpec, fields_of, param
+from cllab.io.files import expand
+from cllab.record.runs import write_atomically
+from cllab.settings.config import dump_toml
+from cllab.settings.spec import FieldSpec, fields_of, param
 
 
 def settings_path() -> Path:

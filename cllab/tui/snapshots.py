@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from cllab.files import open_regular
+from cllab.io.files import open_regular
 from cllab.text import clean
 
 
@@ -50,7 +50,7 @@ def load(path: Path) -> Snapshot | None:
         name = clean(str(files.pop("score_name", "")))
         index = np.asarray(files.pop("thumb_index", np.zeros(0, np.int64)), np.int64).reshape(-1)
         thumbs = _rgb(files.pop("thumbs", np.zeros((0, 1, 1, 1), np.uint8)))
-    except Exception:  # of a torn archive, zipfile, zlib and NumPy raise a dozen kinds; see `cllab.traces`
+    except Exception:  # of a torn archive, zipfile, zlib and NumPy raise a dozen kinds; see `cllab.record.traces`
         return None
     k = min(len(index), len(thumbs))
     valid = np.flatnonzero((index[:k] >= 0) & (index[:k] < n))

@@ -8,10 +8,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from cllab import files
-from cllab.catalog import Catalog
 from cllab.errors import UsageError
-from cllab.presets import shipped
+from cllab.io import files
+from cllab.settings.catalog import Catalog
+from cllab.settings.presets import shipped
 from cllab.tui.draft import Base, Draft
 from cllab.tui.words import parse_seeds
 

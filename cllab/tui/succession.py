@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from cllab.runs import Run, is_locked
+from cllab.record.runs import Run, is_locked
 
 
 def place(run: Run, seed: int | None) -> str:

@@ -18,7 +18,7 @@ from textual.dom import DOMNode
 from textual.worker import Worker
 
 from cllab import __version__
-from cllab.catalog import cache_folder
+from cllab.settings.catalog import cache_folder
 
 if TYPE_CHECKING:
     from cllab.tui.app import CllabApp

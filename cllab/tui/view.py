@@ -12,8 +12,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from cllab import events as ev
-from cllab.state import RunState
+from cllab.record import events as ev
+from cllab.record.state import RunState
 from cllab.tui.units import size as size
 
 Floats = NDArray[np.float64]

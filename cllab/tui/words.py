@@ -6,8 +6,8 @@ import json
 import tomllib
 from typing import Any
 
-from cllab.presets import parse_seeds as parse_seeds
-from cllab.presets import seeds_text as seeds_text
+from cllab.settings.presets import parse_seeds as parse_seeds
+from cllab.settings.presets import seeds_text as seeds_text
 
 
 def problem_key(problem: str) -> str:

@@ -17,8 +17,8 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parents[2]
 sys.path.insert(0, str(ROOT))
 
-from cllab import presets  # noqa: E402
-from cllab.runs import Run, RunStore  # noqa: E402
+from cllab.record.runs import Run, RunStore  # noqa: E402
+from cllab.settings import presets  # noqa: E402
 from tests.bench.bench_tui import Viewer  # noqa: E402
 
 SETTINGS = ("train.memory_epochs=400", "train.threads=1", "evaluate.every=0", "device=cpu")

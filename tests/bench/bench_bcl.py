@@ -18,12 +18,12 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from cllab.config import RunConfig
 from cllab.data.base import Dataset, Split, TensorImages
 from cllab.data.info import DatasetInfo
 from cllab.engine import run as engine
 from cllab.engine.control import Control
 from cllab.engine.run import Session
+from cllab.settings.config import RunConfig
 
 TASKS, EARLIER, QUOTA, BATCH = 20, 5, 256, 10
 SETTINGS: dict[str, dict[str, Any]] = {

@@ -14,9 +14,9 @@ import time
 import torch
 from torch.profiler import ProfilerActivity, profile
 
-from cllab import presets
 from cllab.engine.control import Control, StopRequested
 from cllab.engine.run import Session
+from cllab.settings import presets
 
 WAITS = ("cudaStreamSynchronize", "cudaDeviceSynchronize", "cudaEventSynchronize")
 

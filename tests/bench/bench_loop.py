@@ -15,7 +15,6 @@ from collections.abc import Callable
 import torch
 import torch.nn.functional as F
 
-from cllab.config import RunConfig
 from cllab.data.base import Dataset, Split, TensorImages
 from cllab.data.info import DatasetInfo
 from cllab.engine import run as engine
@@ -23,6 +22,7 @@ from cllab.engine.control import Control
 from cllab.engine.run import Session
 from cllab.engine.schedule import make_optimizer
 from cllab.memory.uncertainty import vote_uncertainty
+from cllab.settings.config import RunConfig
 
 BATCH = 16
 

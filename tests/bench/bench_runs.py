@@ -22,7 +22,7 @@ import numpy as np
 ROOT = Path(__file__).resolve().parents[2]
 sys.path.insert(0, str(ROOT))
 
-from cllab.runs import RunStore  # noqa: E402
+from cllab.record.runs import RunStore  # noqa: E402
 from cllab.tui.index import RunIndex  # noqa: E402
 from tests.bench.bench_tui import Viewer, report  # noqa: E402
 from tests.tui.recorded import make_run  # noqa: E402

@@ -28,8 +28,8 @@ import numpy as np
 ROOT = Path(__file__).resolve().parents[2]
 sys.path.insert(0, str(ROOT))
 
-from cllab import events as ev  # noqa: E402
-from cllab.runs import Run, RunLock  # noqa: E402
+from cllab.record import events as ev  # noqa: E402
+from cllab.record.runs import Run, RunLock  # noqa: E402
 from tests.tui.recorded import make_run, records  # noqa: E402
 
 RATE = 100.0
@@ -63,7 +63,8 @@ class Viewer:
 
     def __init__(self, run: Run, size: tuple[int, int], **environment: str) -> None:
         code = (
-            "import sys; from pathlib import Path; from cllab.tui.app import run_app; from cllab.runs import Run; "
+            "import sys; from pathlib import Path; from cllab.tui.app import run_app; "
+            "from cllab.record.runs import Run; "
             "sys.exit(run_app(run=Run(Path(sys.argv[1])), mode='live'))"
         )
         clean = {k: v for k, v in os.environ.items() if k not in ("SSH_CONNECTION", "NO_COLOR")}

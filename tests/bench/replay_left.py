@@ -9,9 +9,9 @@ from __future__ import annotations
 import sys
 from pathlib import Path
 
-from cllab import events as ev
-from cllab.runs import Run
-from cllab.state import RunState
+from cllab.record import events as ev
+from cllab.record.runs import Run
+from cllab.record.state import RunState
 
 
 def tenths(run: Run) -> list[tuple[int, float, float | None, float]]:

@@ -17,9 +17,9 @@ import sys
 import time
 from pathlib import Path
 
-from cllab import events as ev
 from cllab.errors import EXIT_DONE, EXIT_TERMINATED
-from cllab.runs import Run, RunLock, write_atomically
+from cllab.record import events as ev
+from cllab.record.runs import Run, RunLock, write_atomically
 from tests.recorded import SEEN, TRIANGLE, records
 
 

@@ -10,7 +10,7 @@ import pytest
 
 from cllab.cli import tui
 from cllab.errors import EXIT_DATA
-from cllab.runs import RunStore
+from cllab.record.runs import RunStore
 from tests.cli.conftest import Cllab
 from tests.recorded import config, write_run
 
@@ -47,7 +47,7 @@ def test_several_seeds_are_queued(
     cllab: Cllab, opened: list[dict[str, Any]], store: RunStore, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     queued: list[Any] = []
-    monkeypatch.setattr("cllab.queue.start_queue", queued.append)
+    monkeypatch.setattr("cllab.study.queue.start_queue", queued.append)
     assert cllab("run", "quickstart", "--seeds", "4-6").code == 7
     assert [r.config().seed for r in queued[0]] == [4, 5, 6]
     assert opened[0]["run"] == queued[0][0]

@@ -9,10 +9,10 @@ from typing import Any
 import pytest
 import torch
 
-from cllab import presets
-from cllab.config import RunConfig
 from cllab.engine.writing import stream_of
-from cllab.runs import RunStore
+from cllab.record.runs import RunStore
+from cllab.settings import presets
+from cllab.settings.config import RunConfig
 from tests.cli.conftest import Cllab
 
 PRESET = """name = "toy"

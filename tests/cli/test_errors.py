@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from cllab.errors import EXIT_DATA, EXIT_FAILED, EXIT_INTERRUPTED, EXIT_USAGE
-from cllab.runs import RunStore
+from cllab.record.runs import RunStore
 from tests.cli.conftest import Cllab
 from tests.recorded import config, write_run
 
@@ -157,7 +157,7 @@ def test_an_interrupt_is_130(cllab: Cllab, monkeypatch: pytest.MonkeyPatch) -> N
     def interrupted(*_: object) -> None:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("cllab.presets.load", interrupted)
+    monkeypatch.setattr("cllab.settings.presets.load", interrupted)
     said = cllab("run", "quickstart", "--headless")
     assert said.code == EXIT_INTERRUPTED
     assert "Traceback" not in said.err

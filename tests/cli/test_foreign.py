@@ -8,12 +8,12 @@ from pathlib import Path
 
 import pytest
 
-from cllab import described, outcome
-from cllab.catalog import load
 from cllab.cli import many
-from cllab.config import RunConfig
 from cllab.errors import UsageError
-from cllab.runs import Run, RunStore
+from cllab.record import described, outcome
+from cllab.record.runs import Run, RunStore
+from cllab.settings.catalog import load
+from cllab.settings.config import RunConfig
 from cllab.tui.estimates import estimate
 from cllab.tui.index import RunIndex
 from tests.cli.conftest import Cllab

@@ -11,11 +11,11 @@ from pathlib import Path
 
 import pytest
 
-from cllab import events as ev
-from cllab import sizes
-from cllab.config import RunConfig
 from cllab.errors import EXIT_DATA, EXIT_DONE, EXIT_FAILED, EXIT_USAGE, UsageError
-from cllab.runs import Run, RunStore
+from cllab.record import events as ev
+from cllab.record.runs import Run, RunStore
+from cllab.settings import sizes
+from cllab.settings.config import RunConfig
 from cllab.text import clean, cleaned, clip, shown
 from cllab.tui.index import RunIndex
 from tests.cli.conftest import Cllab, Said

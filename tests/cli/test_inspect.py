@@ -18,8 +18,8 @@ import typer
 from PIL import Image
 
 from cllab.cli.app import app
-from cllab.export import FORMATS
-from cllab.runs import RunStore
+from cllab.record.runs import RunStore
+from cllab.report.export import FORMATS
 from tests.cli.conftest import Cllab
 from tests.recorded import SEEN, TRIANGLE, config, write_run
 
@@ -229,9 +229,9 @@ def test_explain_draws_a_scenario_and_varies_it(cllab: Cllab) -> None:
 
 
 def test_explain_covers_everything_there_is(cllab: Cllab) -> None:
-    from cllab import catalog
-    from cllab.config import COMMON
     from cllab.metrics import METRICS
+    from cllab.settings import catalog
+    from cllab.settings.config import COMMON
 
     for spec in catalog.load().components:
         said = cllab("explain", spec.name)

@@ -11,10 +11,10 @@ from pathlib import Path
 
 import pytest
 
-from cllab import events as ev
 from cllab.cli import run as commands
 from cllab.errors import EXIT_INTERRUPTED
-from cllab.runs import RunStore
+from cllab.record import events as ev
+from cllab.record.runs import RunStore
 from tests.cli.conftest import Cllab
 
 PRESET = """name = "toy"
@@ -145,8 +145,8 @@ def test_interrupted_then_resumed_ends_as_if_it_never_was(cllab: Cllab, preset: 
 TRAINER = """
 import sys, time
 from pathlib import Path
-from cllab import events as ev
-from cllab.runs import Run, RunLock
+from cllab.record import events as ev
+from cllab.record.runs import Run, RunLock
 run = Run(Path(sys.argv[1]))
 lock, sink = RunLock(run.lock_path), run.sink()
 sink(ev.TaskStarted(task=0, name="T1", classes=(0,), n_train=1))

@@ -13,11 +13,11 @@ from typing import Any
 
 import pytest
 
-from cllab import presets
 from cllab.cli import run as commands
 from cllab.errors import EXIT_INTERRUPTED
-from cllab.runs import Run, RunStore
-from cllab.tune import SEEDS_APART
+from cllab.record.runs import Run, RunStore
+from cllab.settings import presets
+from cllab.study.tune import SEEDS_APART
 from tests.cli.conftest import Cllab
 
 PRESET = """name = "toy"

@@ -9,12 +9,12 @@ from typing import Any
 import pytest
 import torch
 
-from cllab.config import RunConfig
 from cllab.data import benchmark_file
 from cllab.data._benchmark import read
 from cllab.engine.control import Control
 from cllab.engine.run import Session
 from cllab.errors import DataError, UsageError
+from cllab.settings.config import RunConfig
 from tests.conftest import Record, toy
 
 

@@ -8,8 +8,9 @@ import pytest
 import torch
 
 from cllab.data.base import Dataset, Split, TensorImages, hold_out
-from cllab.data.info import HELD_OUT, DatasetInfo
+from cllab.data.info import DatasetInfo
 from cllab.errors import UsageError
+from cllab.settings.rules import HELD_OUT
 from tests.conftest import toy
 
 COUNTS = (60, 36, 7, 1, 2)

@@ -18,7 +18,7 @@ from platformdirs import user_data_dir
 from cllab.data.mnist import MNIST
 from cllab.data.where import cache_folder, data_root, dataset_status, names, source
 from cllab.errors import UsageError
-from cllab.spec import fields_of
+from cllab.settings.spec import fields_of
 
 ALL = ["blobs", "cifar10", "cifar100", "digits", "fashion-mnist", "imagefolder", "kmnist", "mnist"]
 
@@ -124,7 +124,7 @@ def test_status_needs_neither_torch_nor_time(tmp_path: Path) -> None:
     code = """
 import dataclasses, json, sys
 from cllab.data.where import dataset_status, names, source
-from cllab.spec import fields_of
+from cllab.settings.spec import fields_of
 seen = {name: (dataset_status(name).found, len(fields_of(source(name).Config))) for name in names()}
 print(json.dumps([seen, sorted({"torch", "torchvision", "sklearn"} & set(sys.modules))]))
 """

@@ -10,7 +10,7 @@ import torch
 from cllab.data.base import Split
 from cllab.engine.control import Control
 from cllab.engine.run import Session
-from cllab.methods.base import Batch
+from cllab.learner.batch import Batch
 from tests.conftest import Record, toy
 
 

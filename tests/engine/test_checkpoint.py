@@ -14,14 +14,14 @@ import pytest
 import torch
 from torch import nn
 
-from cllab import events as ev
 from cllab.engine import checkpoint
 from cllab.engine.run import Session
 from cllab.errors import UsageError
 from cllab.methods.base import Method
 from cllab.models.base import Network
 from cllab.models.mlp import MLP
-from cllab.runs import Run, RunStore
+from cllab.record import events as ev
+from cllab.record.runs import Run, RunStore
 from cllab.worker import train
 from tests.conftest import toy
 
@@ -288,7 +288,7 @@ def test_a_disk_that_is_full_anywhere_in_a_checkpoint_is_said_in_one_line(room: 
 import resource, signal, sys, torch
 from pathlib import Path
 from cllab.engine import checkpoint
-from cllab.runs import write_error
+from cllab.record.runs import write_error
 signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
 resource.setrlimit(resource.RLIMIT_FSIZE, ({room}, {room}))
 try:

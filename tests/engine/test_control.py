@@ -12,10 +12,10 @@ from typing import Any
 
 import pytest
 
-from cllab import events as ev
 from cllab.engine.control import Control, StopRequested
 from cllab.engine.run import Session
-from cllab.runs import Run, RunLock, RunStore
+from cllab.record import events as ev
+from cllab.record.runs import Run, RunLock, RunStore
 from cllab.worker import main, train
 from tests.conftest import toy
 
@@ -157,7 +157,7 @@ def test_several_writers_at_once_lose_nothing(store: RunStore) -> None:
     control = Control(run.control_path)
     control._apply = heard.append  # type: ignore[method-assign]
     writer = (
-        "import sys; from cllab.runs import Run; from pathlib import Path\n"
+        "import sys; from cllab.record.runs import Run; from pathlib import Path\n"
         "for i in range(200): Run(Path(sys.argv[1])).command(f'trace {sys.argv[2]}{i:03}')"
     )
     writers = [subprocess.Popen([sys.executable, "-c", writer, str(run.folder), str(n)]) for n in (1, 2, 3)]

@@ -8,10 +8,10 @@ from typing import Any
 import pytest
 import torch
 
-from cllab import events as ev
 from cllab.engine import run as engine
 from cllab.engine.run import Session
-from cllab.runs import RunStore
+from cllab.record import events as ev
+from cllab.record.runs import RunStore
 from cllab.worker import train
 from tests.conftest import Record, toy
 from tests.engine.sessions import walked

@@ -15,8 +15,8 @@ from typing import Any
 
 import pytest
 
-from cllab import events as ev
-from cllab.runs import Run, RunStore
+from cllab.record import events as ev
+from cllab.record.runs import Run, RunStore
 from tests.conftest import toy
 
 KILLS, SEED = 60, 20261121

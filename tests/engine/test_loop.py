@@ -9,13 +9,13 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from cllab import events as ev
 from cllab.engine import batches as batches_module
 from cllab.engine.control import Control
 from cllab.engine.run import Session
 from cllab.errors import TrainingError, UsageError
-from cllab.methods.base import Batch
-from cllab.runs import RunStore
+from cllab.learner.batch import Batch
+from cllab.record import events as ev
+from cllab.record.runs import RunStore
 from tests.conftest import Record, toy
 from tests.engine.sessions import begun, everything, learned, walked
 

@@ -10,15 +10,15 @@ from typing import Any
 import pytest
 import torch
 
-from cllab import events as ev
 from cllab.data.blobs import Blobs
-from cllab.engine import passes
 from cllab.engine import run as engine
 from cllab.engine.control import Control
-from cllab.engine.passes import Passes
 from cllab.engine.run import Session
+from cllab.learner import passes
+from cllab.learner.passes import Passes
 from cllab.memory import class_balanced, prototype
-from cllab.runs import Run, RunStore
+from cllab.record import events as ev
+from cllab.record.runs import Run, RunStore
 from cllab.worker import train
 from tests.conftest import toy
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import torch
 
-from cllab.engine.rng import Rng, derive
+from cllab.learner.rng import Rng, derive
 
 
 def draw(rng: Rng, name: str, n: int = 5) -> list[float]:

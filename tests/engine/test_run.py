@@ -8,10 +8,10 @@ from typing import Any
 
 import pytest
 
-from cllab import events as ev
 from cllab.engine.control import Control
 from cllab.engine.run import Session
-from cllab.runs import RunStore
+from cllab.record import events as ev
+from cllab.record.runs import RunStore
 from cllab.worker import train
 from tests.conftest import Record, toy
 from tests.engine.sessions import walked

@@ -10,8 +10,8 @@ import pytest
 import torch
 from torch import nn
 
-from cllab.config import TrainConfig
 from cllab.engine.schedule import learning_rate, make_optimizer, set_rate, stepper
+from cllab.settings.config import TrainConfig
 
 PUBLISHED = [
     0.0050, 0.0500, 0.0500, 0.0253, 0.0500, 0.0428, 0.0253, 0.0077,
@@ -129,7 +129,7 @@ def test_training_does_not_load_the_compiler() -> None:
     """A second of every run, for nothing: a run that trains, saves and restores ends without it."""
     code = """
 import sys, torch
-from cllab.config import TrainConfig
+from cllab.settings.config import TrainConfig
 from cllab.engine.schedule import make_optimizer, stepper
 for name in ("sgd", "adam", "adamw", "radam"):
     p = torch.nn.Parameter(torch.ones(3))

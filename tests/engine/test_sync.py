@@ -16,11 +16,11 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 from torch.utils.weak import WeakIdKeyDictionary
 
-from cllab import catalog
 from cllab.engine.control import Control
 from cllab.engine.meter import Meter
 from cllab.engine.run import Session
-from cllab.methods.base import Batch
+from cllab.learner.batch import Batch
+from cllab.settings import catalog
 from tests.conftest import Record, toy
 
 DATA_DEPENDENT = {

@@ -13,14 +13,14 @@ import numpy as np
 import pytest
 import torch
 
-from cllab import events as ev
-from cllab import traces
-from cllab.config import RunConfig
 from cllab.engine import trace
 from cllab.engine.control import Control
 from cllab.engine.run import Session
 from cllab.errors import CllabError
-from cllab.runs import Run, RunStore
+from cllab.record import events as ev
+from cllab.record import traces
+from cllab.record.runs import Run, RunStore
+from cllab.settings.config import RunConfig
 from cllab.worker import train
 from tests.conftest import Record, toy
 

@@ -7,10 +7,10 @@ from typing import Any
 import pytest
 import torch
 
-from cllab.config import RunConfig
 from cllab.engine.control import Control
 from cllab.engine.run import Session, run
-from cllab.runs import RunStore
+from cllab.record.runs import RunStore
+from cllab.settings.config import RunConfig
 from cllab.worker import train
 from tests.conftest import Record, method_spec, toy
 
@@ -77,7 +77,7 @@ def test_killed_anywhere_and_resumed_it_ends_with_the_same_numbers(method: str, 
     assert a["metrics"] == b["metrics"]
     assert a["per_class_accuracy"] == b["per_class_accuracy"]
     assert a["memory"] == b["memory"]
-    from cllab import events as ev
+    from cllab.record import events as ev
 
     left_out = (ev.Resumed, *ev.BY_CLOCK)
     lines = [[ev.without_times(e) for e in r.events() if not isinstance(e, left_out)] for r in (whole, torn)]
@@ -164,7 +164,7 @@ class _Guarded:
 def test_respects_the_capacity_and_predicts_finite_scores(method: str) -> None:
     session, record = walk(config_for(method))
     capacity = session.config.memory.common["capacity"]
-    from cllab import events as ev
+    from cllab.record import events as ev
 
     for update in record.of(ev.MemoryUpdated):
         assert update.samples <= capacity

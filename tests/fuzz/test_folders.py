@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 
 from cllab.errors import EXIT_DATA, EXIT_DONE, EXIT_FAILED, EXIT_USAGE
-from cllab.runs import Run, RunStore
+from cllab.record.runs import Run, RunStore
 from cllab.tui.index import RunIndex
 from cllab.worker import train
 from tests.cli.conftest import Cllab

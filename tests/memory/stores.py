@@ -7,14 +7,14 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from cllab import registry
 from cllab.data.augment.pipeline import Augment
 from cllab.data.base import Split, TensorImages
 from cllab.data.info import DatasetInfo
-from cllab.engine.rng import Rng
+from cllab.learner.learner import Learner
+from cllab.learner.rng import Rng
 from cllab.memory.base import Memory
-from cllab.methods.base import Learner
 from cllab.models.base import Backbone, Network
+from cllab.settings import registry
 
 CPU = torch.device("cpu")
 SHAPE = (1, 2, 2)

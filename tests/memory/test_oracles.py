@@ -13,12 +13,12 @@ from cllab.data.augment import perturbations
 from cllab.data.augment.pipeline import Augment
 from cllab.data.base import Split, TensorImages
 from cllab.data.info import DatasetInfo
-from cllab.engine.rng import Rng
+from cllab.learner.heads import Heads
+from cllab.learner.learner import Learner
+from cllab.learner.rng import Rng
 from cllab.memory import uncertainty
 from cllab.memory.base import Memory, fill
 from cllab.memory.prototype import herd
-from cllab.methods._heads import Heads
-from cllab.methods.base import Learner
 from cllab.models.base import Backbone, Network
 from tests.memory.stores import CPU, agrees, make_learner, make_memory, split_of
 from tests.memory.test_policies import herded_by_hand, noise

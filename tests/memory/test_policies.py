@@ -10,11 +10,11 @@ import torch
 from scipy import stats
 from torch import Tensor
 
-from cllab import catalog
 from cllab.memory import uncertainty
 from cllab.memory.base import Memory, fill, ranks_within_class
 from cllab.memory.prototype import herd
 from cllab.memory.uncertainty import pick, vote_uncertainty
+from cllab.settings import catalog
 from tests.memory.stores import agrees, make_learner, make_memory, split_of
 
 # -- reservoir

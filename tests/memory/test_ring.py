@@ -8,8 +8,8 @@ import pytest
 import torch
 
 from cllab.errors import UsageError
+from cllab.learner.learner import Learner
 from cllab.memory.ring import Ring
-from cllab.methods.base import Learner
 from tests.memory.stores import SHAPE, agrees, make_learner, make_memory, split_of
 
 

@@ -8,10 +8,10 @@ import numpy as np
 import pytest
 import torch
 
-from cllab import events as ev
 from cllab.data.base import Split, TensorImages
 from cllab.engine import snapshot
-from cllab.runs import RunStore
+from cllab.record import events as ev
+from cllab.record.runs import RunStore
 from cllab.worker import train
 from tests.conftest import toy
 from tests.memory.stores import make_learner, make_memory, split_of

@@ -11,8 +11,8 @@ from torch import Tensor
 
 from cllab.engine.control import Control
 from cllab.engine.run import Session
+from cllab.learner.batch import Batch
 from cllab.memory.ring import Ring
-from cllab.methods.base import Batch
 from tests.conftest import Record, toy
 
 PLAIN = {"momentum": 0.0, "weight_decay": 0.0, "memory_epochs": 0, "batch_size": 16, "lr": 0.05}

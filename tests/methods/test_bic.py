@@ -10,7 +10,7 @@ import torch.nn.functional as F
 
 from cllab.engine.control import Control
 from cllab.engine.run import Session
-from cllab.methods.base import Batch
+from cllab.learner.batch import Batch
 from cllab.methods.bic import TEMPERATURE, BiC
 from tests.conftest import Record, toy
 from tests.engine.sessions import watch

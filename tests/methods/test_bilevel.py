@@ -7,11 +7,11 @@ from typing import Any
 import pytest
 import torch
 
-from cllab import events as ev
 from cllab.engine.run import Session
+from cllab.learner.batch import Batch
 from cllab.memory.ring import Ring
 from cllab.methods import _bilevel as bi
-from cllab.methods.base import Batch
+from cllab.record import events as ev
 from tests.engine.sessions import begun, walked
 
 PLAIN = {"momentum": 0.0, "weight_decay": 0.0, "memory_epochs": 0, "batch_size": 16, "lr": 0.05}

@@ -6,14 +6,14 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from cllab import catalog
-from cllab import events as ev
 from cllab.engine.run import Session
+from cllab.learner.batch import Batch
+from cllab.learner.heads import Heads, cross_entropies
 from cllab.methods import _distill as distill
-from cllab.methods._heads import Heads, cross_entropies
-from cllab.methods.base import Batch
 from cllab.methods.bic import TEMPERATURE, BiC
 from cllab.methods.icarl import ICaRL
+from cllab.record import events as ev
+from cllab.settings import catalog
 from tests.engine.sessions import begun, walked
 
 CPU = torch.device("cpu")

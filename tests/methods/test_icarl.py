@@ -6,8 +6,8 @@ import pytest
 import torch
 import torch.nn.functional as F
 
+from cllab.learner.batch import Batch
 from cllab.methods import _distill as distill
-from cllab.methods.base import Batch
 from cllab.methods.icarl import ICaRL
 from cllab.models.base import Network
 from tests.engine.sessions import walked

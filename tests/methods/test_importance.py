@@ -10,8 +10,8 @@ import torch
 import torch.nn.functional as F
 
 from cllab.errors import TrainingError
+from cllab.learner.batch import Batch
 from cllab.methods import _importance as imp
-from cllab.methods.base import Batch
 from cllab.methods.ewc import EWC
 from cllab.methods.rwalk import RWalk
 from cllab.models.base import Network

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from cllab.methods.base import Batch
+from cllab.learner.batch import Batch
 from cllab.methods.lwf import LwF
 from cllab.models.base import Network
 from tests.memory.stores import Flat, make_learner, make_memory

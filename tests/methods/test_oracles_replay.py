@@ -9,8 +9,8 @@ import pytest
 import torch
 from torch import Tensor
 
+from cllab.learner.batch import Batch
 from cllab.methods import _bilevel as bi
-from cllab.methods.base import Batch
 from tests.engine.sessions import watch
 from tests.methods.oracle import (
     NAMED,

@@ -12,7 +12,7 @@ import torch.nn.functional as F
 from cllab.engine import batches as make
 from cllab.engine.control import Control
 from cllab.engine.run import Session
-from cllab.methods.base import Batch
+from cllab.learner.batch import Batch
 from tests.conftest import Record, toy
 from tests.engine.sessions import watch
 from tests.methods.oracle import NAMED, at_task, cross_entropy, learn, next_batch, scores_of, weights

@@ -7,10 +7,10 @@ from typing import Any
 import pytest
 import torch
 
-from cllab import events as ev
 from cllab.engine.control import Control
 from cllab.engine.run import Session
-from cllab.methods.base import Batch
+from cllab.learner.batch import Batch
+from cllab.record import events as ev
 from tests.conftest import Record, toy
 from tests.engine.sessions import walked, watch
 

@@ -9,9 +9,9 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
-from cllab import registry
 from cllab.models.base import Backbone, Network, NormedHead
 from cllab.models.mlp400 import MLP400
+from cllab.settings import registry
 
 
 def backbone(name: str, shape: tuple[int, int, int], **config: object) -> Backbone:

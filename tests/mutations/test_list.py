@@ -56,7 +56,7 @@ def test_a_wrong_module_is_loaded_in_the_place_of_the_right_one() -> None:
     mutant = Mutant("cllab/metrics.py", "ACC of the first row", "    return _mean(r[-1])", "    return _mean(r[0])", ())
     assert mutant.module == "cllab.metrics"
     finder = running.Wrong(mutant.module, ROOT / mutant.file, mutant.source())
-    assert finder.find_spec("cllab.config", None) is None
+    assert finder.find_spec("cllab.settings.config", None) is None
     spec = finder.find_spec(mutant.module, None)
     assert spec is not None
     assert spec.loader is not None

@@ -10,9 +10,9 @@ import torch
 
 from cllab.data.base import Dataset, Split, TensorImages
 from cllab.data.info import DatasetInfo
-from cllab.engine.rng import Rng
-from cllab.registry import component
+from cllab.learner.rng import Rng
 from cllab.scenarios.base import Stream
+from cllab.settings.registry import component
 
 
 def dataset(

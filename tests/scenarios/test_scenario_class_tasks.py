@@ -7,7 +7,7 @@ import torch
 from scenario_toys import dataset, stream, used
 
 from cllab.errors import UsageError
-from cllab.registry import component
+from cllab.settings.registry import component
 
 
 def test_disjoint_is_a_partition_by_class() -> None:

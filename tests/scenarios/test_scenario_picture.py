@@ -11,8 +11,8 @@ import pytest
 from scenario_toys import dataset, stream
 
 from cllab.errors import UsageError
-from cllab.registry import component
 from cllab.scenarios.picture import classes, draw, shares
+from cllab.settings.registry import component
 
 
 def values(name: str, **given: Any) -> dict[str, Any]:

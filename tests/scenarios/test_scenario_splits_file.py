@@ -15,8 +15,8 @@ from scenario_toys import dataset, stream, used
 from cllab.data.base import Dataset
 from cllab.data.cifar10 import CIFAR10
 from cllab.errors import CllabError, DataError, UsageError
-from cllab.registry import component
 from cllab.scenarios.base import Stream
+from cllab.settings.registry import component
 
 Name = Callable[[int, int, int], str]
 """(row in the split, original class, counter from 0 inside the class) to a file name without its split."""

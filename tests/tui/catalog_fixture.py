@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from cllab.catalog import Catalog
-from cllab.spec import ComponentSpec, fields_of, param
+from cllab.settings.catalog import Catalog
+from cllab.settings.spec import ComponentSpec, fields_of, param
 
 
 @dataclass(frozen=True)

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from cllab.runs import Run
+from cllab.record.runs import Run
 from tests.tui.recorded import make_run
 
 

@@ -16,8 +16,8 @@ from typing import Any
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 
-from cllab import events as ev
-from cllab.runs import Run, RunLock
+from cllab.record import events as ev
+from cllab.record.runs import Run, RunLock
 from tests.tui.recorded import records
 
 

@@ -12,8 +12,8 @@ from typing import Any
 
 import numpy as np
 
-from cllab import events as ev
-from cllab.runs import Run
+from cllab.record import events as ev
+from cllab.record.runs import Run
 
 NAMES = ("airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck")
 START = 1_760_000_000.0

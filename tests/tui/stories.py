@@ -16,7 +16,7 @@ from textual.app import App
 from textual.keys import _character_to_key
 from textual.pilot import Pilot
 
-from cllab.runs import Run
+from cllab.record.runs import Run
 from cllab.tui.app import CllabApp
 from cllab.tui.settings import Settings
 

@@ -13,8 +13,8 @@ from typing import Any
 import pytest
 from textual.widgets import Input
 
-from cllab import presets
-from cllab.runs import Run, RunStore
+from cllab.record.runs import Run, RunStore
+from cllab.settings import presets
 from cllab.tui.app import CllabApp
 from cllab.tui.screens.download import DownloadScreen
 from cllab.tui.screens.export import ExportScreen

@@ -10,8 +10,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from cllab import events as ev
-from cllab.state import RunState
+from cllab.record import events as ev
+from cllab.record.state import RunState
 from cllab.tui.feed import fold
 from cllab.tui.glyphs import ASCII, UNICODE
 from cllab.tui.theme import DARK, style

@@ -9,9 +9,9 @@ from typing import Any
 
 import pytest
 
-from cllab.catalog import load
-from cllab.config import RunConfig
 from cllab.errors import UsageError
+from cllab.settings.catalog import load
+from cllab.settings.config import RunConfig
 from cllab.tui.draft import Base, Draft
 from cllab.tui.rows import GROUPS, first_rows, group_rows, picks
 from cllab.tui.starts import read_base, read_start, recall, shipped_paths, starts

@@ -8,8 +8,8 @@ from typing import Any
 import pytest
 from textual.widgets import Input
 
-from cllab.catalog import load
 from cllab.metrics import METRICS
+from cllab.settings.catalog import load
 from cllab.tui.app import CllabApp
 from cllab.tui.glyphs import ASCII, UNICODE
 from cllab.tui.pages import page_text, pages, paper_link, reflow, search

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from cllab.errors import UsageError
-from cllab.runs import Run
+from cllab.record.runs import Run
 from cllab.tui.filters import NUMBERS, TEXTS, columns, parse
 from cllab.tui.index import Entry
 

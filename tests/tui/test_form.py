@@ -8,7 +8,7 @@ import pytest
 from textual.app import App, ComposeResult
 from textual.widgets import Input, OptionList
 
-from cllab.spec import FieldSpec, fields_of
+from cllab.settings.spec import FieldSpec, fields_of
 from cllab.tui.controls import ChoiceControl, ManyControl, Row, SwitchControl, TextControl
 from cllab.tui.form import Form
 from cllab.tui.glyphs import UNICODE

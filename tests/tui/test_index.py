@@ -8,10 +8,10 @@ from pathlib import Path
 
 import pytest
 
-from cllab import events as ev
-from cllab.catalog import load
-from cllab.config import RunConfig
-from cllab.runs import Run, RunLock, RunStore
+from cllab.record import events as ev
+from cllab.record.runs import Run, RunLock, RunStore
+from cllab.settings.catalog import load
+from cllab.settings.config import RunConfig
 from cllab.tui.estimates import duration, estimate, work
 from cllab.tui.index import Entry, RunIndex, age, read_entry
 from tests.conftest import toy

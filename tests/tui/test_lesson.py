@@ -9,9 +9,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from cllab import events as ev
 from cllab.errors import UsageError
-from cllab.presets import load
+from cllab.record import events as ev
+from cllab.settings.presets import load
 from cllab.tui.lesson import MOST_LINES, PANES, RECORDINGS, WIDTH, Lesson, lessons, read_recordings
 from cllab.tui.snapshots import load as load_snapshot
 from cllab.tui.widgets.chart import wrap

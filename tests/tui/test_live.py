@@ -12,8 +12,8 @@ from typing import Any
 import pytest
 from textual.pilot import Pilot
 
-from cllab import events as ev
-from cllab.runs import Run, RunLock
+from cllab.record import events as ev
+from cllab.record.runs import Run, RunLock
 from cllab.tui.feed import death, last_error
 from cllab.tui.screens.failed import FailedScreen, shortened
 from cllab.tui.screens.help import HelpScreen
@@ -166,7 +166,7 @@ def test_the_death_of_the_process_is_seen_and_named(tmp_path: Path) -> None:
     run = live_run(tmp_path / "20261120-101112-er-s1")
     run.log_path.write_text("reading\nValueError: cannot reshape [3, 4]\n")
     holder = subprocess.Popen(
-        [sys.executable, "-c", "import sys; from pathlib import Path; from cllab.runs import RunLock; "
+        [sys.executable, "-c", "import sys; from pathlib import Path; from cllab.record.runs import RunLock; "
          "lock = RunLock(Path(sys.argv[1])); print('locked', flush=True); sys.stdin.read()", str(run.lock_path)],
         stdin=subprocess.PIPE, stdout=subprocess.PIPE, cwd=Path(__file__).parents[2],
     )  # fmt: skip
@@ -433,7 +433,7 @@ def test_the_app_starts_a_process_and_names_its_end(tmp_path: Path, monkeypatch:
     import json
     import signal
 
-    from cllab.config import RunConfig
+    from cllab.settings.config import RunConfig
 
     config = RunConfig.from_dict(
         {"name": "lab", "dataset": {"name": "cifar10"}, "method": {"name": "er"}, "memory": {"capacity": 50}}

@@ -9,9 +9,9 @@ from typing import Any
 
 import pytest
 
-from cllab import events as ev
-from cllab.runs import Tail
-from cllab.state import RunState
+from cllab.record import events as ev
+from cllab.record.runs import Tail
+from cllab.record.state import RunState
 from cllab.tui.feed import fold
 from cllab.tui.player import EVERY, Timeline
 from cllab.tui.view import accuracy_curves, class_names, forgetting_curves, number, seconds_left, task_of_class

@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 from textual.pilot import Pilot
 
-from cllab import events as ev
-from cllab.runs import Run
+from cllab.record import events as ev
+from cllab.record.runs import Run
 from cllab.tui.screens.memory import MemoryScreen
 from cllab.tui.screens.picture import PictureScreen, sharp_pixels
 from cllab.tui.snapshots import changes, load

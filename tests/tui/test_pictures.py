@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from textual.pilot import Pilot
 
-from cllab.runs import Run
+from cllab.record.runs import Run
 from cllab.tui.theme import LIGHT, rgb
 from tests.tui.stories import golden, make_app, press, rows_of, tell, until
 

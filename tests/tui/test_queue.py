@@ -13,10 +13,10 @@ from pathlib import Path
 
 import pytest
 
-from cllab.catalog import load
-from cllab.config import RunConfig
-from cllab.queue import main, start_queue, work
-from cllab.runs import Run, RunStore
+from cllab.record.runs import Run, RunStore
+from cllab.settings.catalog import load
+from cllab.settings.config import RunConfig
+from cllab.study.queue import main, start_queue, work
 
 FAKE = f"{sys.executable} {Path(__file__).with_name('fake_worker.py')}"
 

@@ -8,8 +8,8 @@ from typing import Any
 import pytest
 from textual.pilot import Pilot
 
-from cllab import events as ev
-from cllab.runs import Run
+from cllab.record import events as ev
+from cllab.record.runs import Run
 from cllab.tui.player import Player, Timeline, first_speed
 from cllab.tui.widgets.scrub_bar import ScrubBar
 from cllab.tui.widgets.thumbs import ThumbGrid

@@ -10,9 +10,9 @@ from typing import Any
 import pytest
 from textual.widgets import Input, OptionList, Static
 
-from cllab import events as ev
-from cllab.runs import Run
-from cllab.state import RunState
+from cllab.record import events as ev
+from cllab.record.runs import Run
+from cllab.record.state import RunState
 from cllab.tui import app as app_module
 from cllab.tui import troubles
 from cllab.tui.app import CllabApp
@@ -200,7 +200,7 @@ def _data(_app: CllabApp) -> tuple[Any, str]:
 
 
 def _file(_app: CllabApp) -> tuple[Any, str]:
-    from cllab import catalog
+    from cllab.settings import catalog
 
     return catalog, "describe_file"
 
@@ -311,7 +311,7 @@ def test_fold_hides_no_mistake_of_ours(monkeypatch: pytest.MonkeyPatch) -> None:
     def broken(_self: RunState, _event: ev.Evaluated) -> RunState:
         raise TypeError("a mistake of ours")
 
-    from cllab import state
+    from cllab.record import state
 
     monkeypatch.setitem(state._FOLDS, ev.Evaluated, broken)
     with pytest.raises(TypeError, match="a mistake of ours"):
@@ -331,7 +331,7 @@ def test_a_record_that_cannot_be_applied_is_said(mode: str, tmp_path: Path, monk
     def broken(_self: RunState, _event: ev.MemoryUpdated) -> RunState:
         raise TypeError("a mistake of ours")
 
-    from cllab import state
+    from cllab.record import state
 
     monkeypatch.setitem(state._FOLDS, ev.MemoryUpdated, broken)
 

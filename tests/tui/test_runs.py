@@ -12,8 +12,8 @@ import pytest
 from textual.strip import Strip
 from textual.widgets import Input
 
-from cllab import events as ev
-from cllab.runs import Run, RunLock, RunStore
+from cllab.record import events as ev
+from cllab.record.runs import Run, RunLock, RunStore
 from cllab.tui.app import CllabApp
 from cllab.tui.index import Entry
 from cllab.tui.screens.export import ExportScreen

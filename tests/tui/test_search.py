@@ -9,7 +9,7 @@ import pytest
 from textual.command import CommandPalette
 from textual.widgets import OptionList
 
-from cllab.catalog import load
+from cllab.settings.catalog import load
 from cllab.tui.app import CllabApp
 from cllab.tui.commands import LabCommands
 from cllab.tui.pages import pages, search

@@ -10,10 +10,10 @@ from typing import Any
 import pytest
 from textual.widgets import Button, Input
 
-from cllab.catalog import load
-from cllab.config import Choice
 from cllab.data.info import DataStatus
-from cllab.runs import Run, RunStore
+from cllab.record.runs import Run, RunStore
+from cllab.settings.catalog import load
+from cllab.settings.config import Choice
 from cllab.tui.app import CllabApp
 from cllab.tui.form import Form
 from cllab.tui.screens.download import DownloadScreen

@@ -10,10 +10,10 @@ from typing import Any
 import pytest
 from textual.widgets import Input
 
-from cllab import presets
-from cllab.catalog import load
-from cllab.config import RunConfig
-from cllab.runs import Run, RunStore
+from cllab.record.runs import Run, RunStore
+from cllab.settings import presets
+from cllab.settings.catalog import load
+from cllab.settings.config import RunConfig
 from cllab.tui.doubts import LARGE, LONG, costs, doubts, twins
 from cllab.tui.draft import Draft
 from cllab.tui.estimates import Estimate

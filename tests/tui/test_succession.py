@@ -7,9 +7,9 @@ from typing import Any
 
 import pytest
 
-from cllab import events as ev
-from cllab.queue import start_queue
-from cllab.runs import Run, RunLock
+from cllab.record import events as ev
+from cllab.record.runs import Run, RunLock
+from cllab.study.queue import start_queue
 from cllab.tui.succession import place, successor
 from tests.tui.conftest import live_run
 from tests.tui.recorded import records
@@ -65,7 +65,7 @@ def test_the_queue_writes_who_belongs_together(tmp_path: Path, monkeypatch: pyte
     runs = three(tmp_path / "runs")
     for run in runs:
         run.queue_path.unlink()
-    monkeypatch.setattr("cllab.queue.subprocess.Popen", lambda *_args, **_options: None)
+    monkeypatch.setattr("cllab.study.queue.subprocess.Popen", lambda *_args, **_options: None)
     start_queue(runs)
     assert all(run.queue() == tuple(r.id for r in runs) for run in runs)
 

@@ -17,7 +17,7 @@ from pathlib import Path
 
 import pytest
 
-from cllab.runs import Run, is_locked
+from cllab.record.runs import Run, is_locked
 from tests.tui.recorded import make_run
 
 pytestmark = pytest.mark.skipif(
@@ -107,7 +107,7 @@ def start_worker(terminal: Terminal, folder: Path, **story: object) -> Run:
 
 LAUNCH = (
     f'{sys.executable} -c "import sys; from pathlib import Path; from cllab.tui.app import run_app; '
-    'from cllab.runs import Run; sys.exit(run_app(run=Run(Path(sys.argv[1])), mode=sys.argv[2]))" '
+    'from cllab.record.runs import Run; sys.exit(run_app(run=Run(Path(sys.argv[1])), mode=sys.argv[2]))" '
     "{folder} live; echo code=$?"
 )
 

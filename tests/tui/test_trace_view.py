@@ -11,9 +11,9 @@ import numpy as np
 import pytest
 from textual.pilot import Pilot
 
-from cllab import events as ev
-from cllab.runs import Run, RunLock
-from cllab.state import RunState, Series
+from cllab.record import events as ev
+from cllab.record.runs import Run, RunLock
+from cllab.record.state import RunState, Series
 from cllab.tui.feed import fold
 from cllab.tui.glyphs import ASCII
 from cllab.tui.screens.live import LiveScreen

@@ -10,7 +10,7 @@ import pytest
 from rich.color import Color, ColorSystem
 from textual.pilot import Pilot
 
-from cllab.runs import Run
+from cllab.record.runs import Run
 from cllab.tui.screens.live import LiveScreen
 from cllab.tui.view import accuracy_curves, forgetting_curves, most_forgotten
 from cllab.tui.widgets.line_chart import GUTTER, LineChart

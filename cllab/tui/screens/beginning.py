@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING, Any, cast
 from textual import on
 from textual.widgets import Button
 
-from cllab.config import RunConfig
 from cllab.errors import CllabError, UsageError
-from cllab.queue import start_queue
+from cllab.settings.config import RunConfig
+from cllab.study.queue import start_queue
 from cllab.tui.controls import Row
 from cllab.tui.doubts import doubts, twins
 from cllab.tui.draft import Draft
@@ -28,7 +28,7 @@ from cllab.tui.widgets.run_form import RunForm
 from cllab.tui.widgets.start_list import StartList
 
 if TYPE_CHECKING:
-    from cllab.runs import Run
+    from cllab.record.runs import Run
     from cllab.tui.app import CllabApp
 
 MOST_SAVED = 5
@@ -101,7 +101,7 @@ class Beginning(DataOffer):
         return ""
 
     def _runs_option(self) -> str:
-        from cllab.runs import runs_folder
+        from cllab.record.runs import runs_folder
 
         folder = self.lab.store.folder
         return "" if folder == runs_folder() else str(folder)

@@ -8,7 +8,7 @@ from typing import ClassVar
 from textual.binding import Binding, BindingType
 
 from cllab.errors import CllabError
-from cllab.state import RunState
+from cllab.record.state import RunState
 from cllab.tui.screens.replay import Replayable
 
 PATIENCE = 10.0

@@ -6,9 +6,9 @@ from typing import Any
 
 from textual.screen import Screen
 
-from cllab.config import Choice, RunConfig
 from cllab.data.info import DataStatus
 from cllab.errors import CllabError
+from cllab.settings.config import Choice, RunConfig
 from cllab.tui.draft import Draft
 from cllab.tui.troubles import background
 from cllab.tui.widgets.setup_foot import SetupFoot

@@ -13,7 +13,7 @@ from textual.screen import Screen
 from textual.widgets import Input, OptionList, Static
 from textual.widgets.option_list import Option
 
-from cllab.spec import ComponentSpec
+from cllab.settings.spec import ComponentSpec
 from cllab.tui.pages import HEADINGS, Page, page_text, pages, paper_link, search
 from cllab.tui.widgets.choices import Choices
 from cllab.tui.widgets.field import Field

@@ -11,10 +11,10 @@ from textual.binding import Binding, BindingType
 from textual.containers import Vertical
 from textual.widgets import Input, Static
 
-from cllab import export
 from cllab.errors import CllabError
-from cllab.files import expand
-from cllab.runs import Run
+from cllab.io.files import expand
+from cllab.record.runs import Run
+from cllab.report import export
 from cllab.tui.screens.dialog import Dialog
 from cllab.tui.troubles import background
 from cllab.tui.widgets.field import Field

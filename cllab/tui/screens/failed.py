@@ -11,8 +11,8 @@ from textual.containers import Vertical, VerticalScroll
 from textual.events import Resize
 from textual.widgets import Static
 
-from cllab.runs import Run
-from cllab.state import RunState
+from cllab.record.runs import Run
+from cllab.record.state import RunState
 from cllab.tui.screens.dialog import Dialog
 
 if TYPE_CHECKING:

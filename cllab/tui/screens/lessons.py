@@ -347,7 +347,7 @@ class LessonsScreen(Screen[Any]):
         recording = lesson.recording(pane) if "@" in pane else lesson.recordings[pane]
         lab = self.lab
         try:
-            from cllab import presets
+            from cllab.settings import presets
             from cllab.tui.starts import read_base
 
             config = presets.load(recording.preset).config.override(recording.settings)

@@ -14,7 +14,7 @@ from textual.events import DescendantFocus, Key, Resize, ScreenResume
 from textual.widget import Widget
 from textual.widgets import Static
 
-from cllab.state import RunState
+from cllab.record.state import RunState
 from cllab.tui.feed import Feed
 from cllab.tui.panes import MAKE, Look, fill
 from cllab.tui.screens.commanding import Commanding

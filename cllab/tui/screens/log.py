@@ -9,7 +9,7 @@ from textual.binding import Binding, BindingType
 from textual.containers import Vertical
 from textual.widgets import RichLog
 
-from cllab.runs import Run
+from cllab.record.runs import Run
 from cllab.tui.screens.dialog import Dialog
 
 LINES = 2000

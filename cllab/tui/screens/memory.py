@@ -12,8 +12,8 @@ from textual.containers import Horizontal, Vertical
 from textual.events import Resize, ScreenResume
 from textual.widgets import Static
 
-from cllab import events as ev
-from cllab.state import RunState
+from cllab.record import events as ev
+from cllab.record.state import RunState
 from cllab.tui.screens.replay import Replayable
 from cllab.tui.snapshots import Snapshot, changes, load
 from cllab.tui.theme import RGB

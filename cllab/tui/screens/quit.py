@@ -11,8 +11,8 @@ from textual.containers import Vertical
 from textual.widgets import OptionList, Static
 from textual.widgets.option_list import Option
 
-from cllab.runs import Run
-from cllab.state import RunState
+from cllab.record.runs import Run
+from cllab.record.state import RunState
 from cllab.tui.screens.dialog import Dialog
 from cllab.tui.view import clock, n_tasks, seconds_left
 

@@ -8,7 +8,7 @@ from textual import on
 from textual.binding import Binding, BindingType
 from textual.screen import Screen
 
-from cllab.state import RunState
+from cllab.record.state import RunState
 from cllab.tui.player import Player
 from cllab.tui.succession import place, successor
 from cllab.tui.widgets.scrub_bar import ScrubBar

@@ -11,8 +11,8 @@ from textual.binding import Binding, BindingType
 from textual.containers import Vertical
 from textual.widgets import Input, Static
 
-from cllab.files import expand
-from cllab.runs import write_atomically
+from cllab.io.files import expand
+from cllab.record.runs import write_atomically
 from cllab.tui.draft import Draft
 from cllab.tui.screens.dialog import Dialog
 from cllab.tui.widgets.field import Field

@@ -11,7 +11,7 @@ from textual.binding import Binding, BindingType
 from textual.containers import Vertical
 from textual.widgets import Static
 
-from cllab.spec import FieldSpec
+from cllab.settings.spec import FieldSpec
 from cllab.tui.controls import Left, Row
 from cllab.tui.form import Form
 from cllab.tui.screens.dialog import Dialog

@@ -13,9 +13,9 @@ from textual.containers import Horizontal, Vertical
 from textual.events import DescendantFocus, ScreenResume
 from textual.widgets import Button
 
-from cllab.config import RunConfig
 from cllab.errors import UsageError
-from cllab.files import expand
+from cllab.io.files import expand
+from cllab.settings.config import RunConfig
 from cllab.tui.controls import Left
 from cllab.tui.draft import KINDS, Base, Draft
 from cllab.tui.estimates import Estimate, estimate
@@ -243,7 +243,7 @@ class SetupScreen(Beginning):
         """Describe a user's own method, which is run in a process of its own, and choose it."""
         if not file.endswith(".py"):
             return
-        from cllab.catalog import describe_file
+        from cllab.settings.catalog import describe_file
 
         try:
             spec = describe_file(expand(file))

@@ -9,8 +9,8 @@ import numpy as np
 from numpy.typing import NDArray
 from textual.binding import Binding, BindingType
 
-from cllab.events import MemoryUpdated
-from cllab.state import RunState
+from cllab.record.events import MemoryUpdated
+from cllab.record.state import RunState
 from cllab.tui.theme import RGB, Palette, ink_on, mix, style
 from cllab.tui.view import class_names, counts, memory_records, n_tasks, task_of_class
 from cllab.tui.widgets.chart import Chart, Part, clip, message

@@ -7,7 +7,7 @@ from typing import ClassVar
 import numpy as np
 from textual.binding import Binding, BindingType
 
-from cllab.state import RunState
+from cllab.record.state import RunState
 from cllab.tui.theme import ink_on, mix, style
 from cllab.tui.view import Floats, accuracy_matrix, matrix_sentence
 from cllab.tui.widgets.chart import Chart, Part, clip, message, wrap

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from cllab.events import MemoryUpdated
-from cllab.state import RunState
+from cllab.record.events import MemoryUpdated
+from cllab.record.state import RunState
 from cllab.tui.theme import style
 from cllab.tui.view import n_tasks, size
 from cllab.tui.widgets.chart import Chart, Part, clip

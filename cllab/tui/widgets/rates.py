@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from cllab.state import RunState
+from cllab.record.state import RunState
 from cllab.tui.theme import RGB, style
 from cllab.tui.view import losses, rates, short, size
 from cllab.tui.widgets.chart import Chart, Part, clip, message

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from cllab.state import RunState
+from cllab.record.state import RunState
 from cllab.tui.theme import RGB, style
 from cllab.tui.view import clock, n_tasks, seconds_left
 from cllab.tui.widgets.chart import Chart, Part, clip

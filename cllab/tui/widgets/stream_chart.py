@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from cllab.state import RunState
+from cllab.record.state import RunState
 from cllab.tui.theme import ink_on, style
 from cllab.tui.view import class_names, n_tasks
 from cllab.tui.widgets.chart import Chart, Part, clip, message

@@ -10,8 +10,8 @@ import numpy as np
 from textual.binding import Binding, BindingType
 from textual.message import Message
 
-from cllab.runs import Run
-from cllab.state import RunState
+from cllab.record.runs import Run
+from cllab.record.state import RunState
 from cllab.tui.snapshots import Snapshot, changes, load
 from cllab.tui.theme import RGB, mix, style
 from cllab.tui.view import class_names

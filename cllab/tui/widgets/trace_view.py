@@ -15,8 +15,8 @@ from textual.binding import Binding, BindingType
 from textual.message import Message
 
 from cllab.errors import CllabError
-from cllab.events import Traced
-from cllab.state import Series
+from cllab.record.events import Traced
+from cllab.record.state import Series
 from cllab.tui.theme import scale, style
 from cllab.tui.view import number, short
 from cllab.tui.widgets.chart import Chart, Part, clip, message
@@ -24,7 +24,7 @@ from cllab.tui.widgets.pictures import Picture, half_cells, heat_picture, resize
 from cllab.tui.widgets.signed import resampled, signed_bars
 
 if TYPE_CHECKING:
-    from cllab.traces import Trace
+    from cllab.record.traces import Trace
 
 PIXELS = 16
 """Side of a traced picture in pixels; half of it where there are few rows."""
@@ -35,7 +35,7 @@ Array = NDArray[Any]
 
 def read_trace(path: Path) -> Trace | None:
     """The arrays in `path`; None when the file is missing, half-written or not one."""
-    from cllab.traces import read
+    from cllab.record.traces import read
 
     try:
         return read(path)

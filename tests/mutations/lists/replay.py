@@ -399,7 +399,7 @@ MUTANTS = [
         ("the memory's samples are stored again", "n = batch.n_stream\n", "n = len(batch.y) - 1\n"),
     ),
     *of(
-        "cllab/methods/_heads.py",
+        "cllab/learner/heads.py",
         "tests/methods/test_heads.py",
         (
             "a label is its own place",

@@ -1,0 +1,1 @@
+"""Runs as text, charts, pictures and files for other programs."""

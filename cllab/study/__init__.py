@@ -1,0 +1,1 @@
+"""Experiments made of runs: tables, claims, bounds, tuning, queues."""
