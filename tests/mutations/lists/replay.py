@@ -420,7 +420,7 @@ MUTANTS = [
         ("shared labels have heads", "if len(parts) < 2 or len(flat) != len(set(flat)):", "if len(parts) < 2:"),
     ),
     *of(
-        "cllab/methods/base.py",
+        "cllab/learner/batch.py",
         "tests/methods/test_oracles_streams.py "
         + oracles(
             "er_is_the_mean_over_stream_and_replay_together", "halves_are_a_mean_each_with_statistics_of_their_own"
@@ -432,6 +432,13 @@ MUTANTS = [
             "loss = cross_entropy(self.heads, logits, self.y)",
             "loss = cross_entropy(None, logits, self.y)",
         ),
+    ),
+    *of(
+        "cllab/learner/learner.py",
+        "tests/methods/test_oracles_streams.py "
+        + oracles(
+            "er_is_the_mean_over_stream_and_replay_together", "halves_are_a_mean_each_with_statistics_of_their_own"
+        ),
         ("a teacher is in train mode", "copy.deepcopy(self.model).eval()", "copy.deepcopy(self.model).train()"),
         ("a teacher learns on", "copy.deepcopy(self.model).eval()", "self.model"),
         ("bulk passes are in train mode", "        self.model.eval()\n", ""),
@@ -439,6 +446,13 @@ MUTANTS = [
             "features are not normalized",
             "yield self.normalize(split.fetch(part)), split.labels[part]",
             "yield split.fetch(part).float(), split.labels[part]",
+        ),
+    ),
+    *of(
+        "cllab/methods/base.py",
+        "tests/methods/test_oracles_streams.py "
+        + oracles(
+            "er_is_the_mean_over_stream_and_replay_together", "halves_are_a_mean_each_with_statistics_of_their_own"
         ),
         (
             "the memory is rehearsed as a stream",
