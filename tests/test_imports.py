@@ -59,3 +59,25 @@ def test_the_parts_of_the_command_line_need_little(module: str) -> None:
     code = f"import sys\nbefore = set(sys.modules)\nimport {module}\nprint(*set(sys.modules) - before)"
     packages = {name.split(".")[0].lstrip("_") for name in fresh(code).split()}
     assert packages - {name.lstrip("_") for name in sys.stdlib_module_names} == {"cllab", "platformdirs"}
+
+
+def test_the_live_screen_is_painted_without_what_only_other_screens_need() -> None:
+    # each of these costs every start of the app; what it costs in seconds is measured by tests/bench/bench_tui.py
+    found = fresh(
+        "import sys\nfrom textual import app, widgets\nfrom cllab.tui.app import CllabApp\n"
+        "from cllab.tui.glyphs import sharp_pixels\nfrom cllab.tui.screens.live import LiveScreen\n"
+        "sharp_pixels('auto')\nprint(*sys.modules)"
+    ).split()
+    screens = {m for m in found if m.startswith("cllab.tui.screens.")}
+    assert screens == {f"cllab.tui.screens.{m}" for m in ("live", "commanding", "replay")}
+    others = {
+        "importlib.metadata",
+        "email",
+        "typer",
+        "PIL",
+        "cllab.settings.presets",
+        "cllab.settings.rules",
+        "cllab.report",
+        "cllab.cli",
+    }
+    assert others & set(found) == set()

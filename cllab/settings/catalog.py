@@ -10,7 +10,6 @@ import contextlib
 import functools
 import hashlib
 import importlib.machinery
-import importlib.metadata
 import json
 import os
 import subprocess
@@ -18,6 +17,7 @@ import sys
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from platformdirs import user_cache_dir
 
@@ -25,6 +25,9 @@ from cllab.errors import UsageError, nearest
 from cllab.io import files
 from cllab.settings.spec import ComponentSpec
 from cllab.text import clean, clip
+
+if TYPE_CHECKING:
+    from importlib.metadata import EntryPoint
 
 KINDS = ("method", "dataset", "scenario", "memory", "model")
 PLURALS = {k: f"{k}s" if k != "memory" else "memories" for k in KINDS}
@@ -96,12 +99,14 @@ def load() -> Catalog:
 
 
 @functools.cache
-def entries() -> dict[str, importlib.metadata.EntryPoint]:
+def entries() -> dict[str, EntryPoint]:
     """What installed packages announce as methods, by the name that users type."""
+    import importlib.metadata  # with the parsers of mail that it brings: a fifth of what opening a run imports
+
     return {e.name: e for e in importlib.metadata.entry_points(group="cllab.methods")}
 
 
-def _announced(entry: importlib.metadata.EntryPoint) -> ComponentSpec:
+def _announced(entry: EntryPoint) -> ComponentSpec:
     """The method of a package as data; why there is none is remembered until something is installed."""
     key = _entry_key(entry)
     problem = _cached(f"{key} {[_changed(folder) for folder in sys.path]}", ".txt")
@@ -124,7 +129,7 @@ def _changed(folder: str) -> int:
         return 0
 
 
-def _entry_key(entry: importlib.metadata.EntryPoint) -> str:
+def _entry_key(entry: EntryPoint) -> str:
     """Changes with the package's version, and with its file where that is one of a working tree."""
     version = entry.dist.version if entry.dist is not None else ""
     path: list[str] | None = None

@@ -27,7 +27,7 @@ from textual.screen import Screen
 from cllab.errors import EXIT_TERMINATED, EXIT_USAGE, CllabError
 from cllab.record.runs import Run, RunStore
 from cllab.tui.feed import Feed, LiveFeed, StateChanged, Troubled
-from cllab.tui.glyphs import Glyphs, choose_glyphs
+from cllab.tui.glyphs import Glyphs, choose_glyphs, sharp_pixels
 from cllab.tui.lifeline import Lifeline, terminal_is_there
 from cllab.tui.settings import Settings
 from cllab.tui.theme import THEMES, Palette, palette_for
@@ -364,8 +364,6 @@ def run_app(*, runs: str | None = None, run: Run | None = None, mode: str = "set
         run: a run to open at once.
         mode: "setup", "lessons", "live" (needs `run`) or "replay" (needs `run`).
     """
-    from cllab.tui.screens.picture import sharp_pixels
-
     if not _is_terminal():
         print("cllab: not a terminal; use: cllab run --headless PRESET", file=sys.stderr)
         return EXIT_USAGE

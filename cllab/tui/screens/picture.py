@@ -6,8 +6,6 @@ half cells.
 
 from __future__ import annotations
 
-import importlib.util
-import os
 from typing import TYPE_CHECKING, ClassVar, cast
 
 from textual.app import ComposeResult
@@ -16,6 +14,7 @@ from textual.containers import Container, Vertical
 from textual.widget import Widget
 from textual.widgets import Static
 
+from cllab.tui.glyphs import sharp_pixels
 from cllab.tui.screens.dialog import Dialog
 from cllab.tui.widgets.chart import Chart, Part
 from cllab.tui.widgets.pictures import Picture, half_cells, resize
@@ -48,14 +47,6 @@ class LargePicture(Chart, can_focus=False):
         left = " " * max(0, (width - size[1]) // 2)
         above = max(0, (height - len(rows)) // 2)
         return [[]] * above + [[(left, self.rich_style), *row] for row in rows]
-
-
-def sharp_pixels(wish: str) -> bool:
-    """Whether the terminal's own pixels may be used: the extra is there and the setting does not say cells."""
-    # asking a terminal what it can do fails over slow lines and leaves garbage, so there only a clear wish counts
-    if wish == "auto" and os.environ.get("SSH_CONNECTION"):
-        return False
-    return wish in ("auto", "kitty", "sixel") and importlib.util.find_spec("textual_image") is not None
 
 
 class PictureScreen(Dialog[None]):
