@@ -16,7 +16,7 @@ from cllab.engine.parts import open_dataset, pick_device
 from cllab.engine.run import Session
 from cllab.errors import EXIT_DONE, EXIT_FAILED, EXIT_INTERRUPTED, CllabError, UsageError
 from cllab.record import events as ev
-from cllab.record.runs import LockedError, Run, RunLock, write_atomically, write_error
+from cllab.record.runs import LockedError, Run, write_atomically, write_error
 from cllab.settings import registry, rules
 from cllab.settings.config import RunConfig
 
@@ -64,7 +64,7 @@ def train(
         the exit code; whatever goes wrong ends as a `RunEnded` record with the reason in one sentence.
     """
     try:
-        lock = RunLock(run.lock_path)
+        lock = run.take()
     except LockedError as error:
         print(f"cllab: {error}", file=sys.stderr)
         return error.exit_code

@@ -25,6 +25,7 @@ from cllab.record.runs import (
     runs_folder,
     write_atomically,
 )
+from cllab.settings.config import RunConfig
 from tests.conftest import toy
 
 posix = pytest.mark.skipif(sys.platform == "win32", reason="locks of POSIX")
@@ -265,11 +266,82 @@ def test_status_follows_lock_and_log(run: Run) -> None:
     assert (run.status().state, run.status().reason) == ("failed", "no luck")
 
 
-def test_a_run_that_never_started_is_lost_after_a_while(run: Run) -> None:
-    assert run.status().state == "starting"
-    old = time.time() - 100
+def made_long_ago(run: Run) -> None:
+    old = time.time() - 3600
     os.utime(run.folder, (old, old))
-    assert run.status().state == "lost"
+
+
+def test_a_folder_for_which_nothing_was_started_is_lost_after_a_while(run: Run) -> None:
+    assert run.status().state == "starting"
+    made_long_ago(run)
+    assert (run.status().state, run.status().reason) == ("lost", "it never started")
+
+
+SLEEPER = f"{sys.executable} -c 'import time; time.sleep(60)'"
+"""A training process on a machine so busy that it does not come up."""
+
+
+@posix
+def test_a_process_that_is_slow_to_come_up_is_starting_until_it_dies(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("CLLAB_WORKER_CMD", SLEEPER)
+    process = run.start_worker()
+    made_long_ago(run)
+    assert (run.status().state, run.status().pid, run.is_alive) == ("starting", process.pid, True)
+    run.command("stop")
+    assert run.wish("starting") == "stopping"
+    with pytest.raises(LockedError, match=f"already being trained by process {process.pid}"):
+        run.start_worker()
+    with pytest.raises(LockedError, match="stop it first"):
+        run.delete()
+    assert run.kill()
+    process.wait()
+    status = run.status()
+    assert (status.state, status.reason) == ("lost", "its process ended before it began to train; see worker.log")
+    assert not run.kill()
+
+
+@posix
+def test_a_run_that_is_taken_up_again_is_starting_until_it_trains(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("CLLAB_WORKER_CMD", SLEEPER)
+    RunLock(run.lock_path).release()
+    run.sink()(ev.RunEnded(status="stopped", reason="stopped on request"))
+    assert run.status().state == "stopped"
+    process = run.start_worker(resume=True)
+    assert run.status().state == "starting"
+    with pytest.raises(LockedError):  # whatever it is that trains here later, this folder has its process
+        run.start_worker(resume=True)
+    lock = run.take()
+    assert not run.launched_path.exists()
+    assert run.status().pid == os.getpid()
+    lock.release()
+    assert run.status().state == "stopped", "although the process that was started still lives"
+    process.kill()
+    process.wait()
+
+
+def test_a_launcher_that_cannot_be_started_leaves_a_run_that_can(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("CLLAB_WORKER_CMD", "/nothing/there")
+    with pytest.raises(FileNotFoundError):
+        run.start_worker()
+    assert not run.is_alive
+    monkeypatch.setenv("CLLAB_WORKER_CMD", f"{sys.executable} -c 0")
+    assert run.start_worker().wait() == 0
+
+
+def test_several_folders_are_made_or_none(store: RunStore, monkeypatch: pytest.MonkeyPatch) -> None:
+    made, create = [], RunStore.create
+
+    def full(self: RunStore, config: RunConfig) -> Run:
+        if len(made) == 2:
+            raise UsageError("the disk is full")
+        made.append(create(self, config))
+        return made[-1]
+
+    monkeypatch.setattr(RunStore, "create", full)
+    with pytest.raises(UsageError, match="the disk is full"):
+        store.create_all([toy("finetune", seed=seed) for seed in (1, 2, 3)])
+    assert len(made) == 2
+    assert list(store.folder.iterdir()) == []
 
 
 @posix

@@ -133,19 +133,27 @@ def _from_here(item: str) -> str:
 def train_all(configs: Sequence[RunConfig], runs: str | None, *, as_json: bool, quiet: bool, trace: int = 0) -> int:
     """Train one after another, the first `trace` steps of every task traced, and print what came out; returns the exit
     code."""
-    from cllab.record.runs import RunStore
+    from cllab.record.runs import RunStore, write_error
+    from cllab.study.queue import Queue
 
     store = RunStore(runs)
     check_all(configs, quiet=quiet)
     codes: list[int] = []
-    made: list[Run] = []
-    for config in configs:
-        made.append(store.create(config))
-        codes.append(_train(made[-1], as_json=as_json, quiet=quiet, trace=trace))
-        # one seed that fails says little about the next; a wish to stop is meant for all of them
-        if codes[-1] not in (EXIT_DONE, EXIT_FAILED):
-            break
-    return _report(codes, made, as_json)
+    trained: list[Run] = []
+    try:
+        queue = Queue(store.create_all(configs))
+    except OSError as error:
+        raise write_error(error) from None
+    try:
+        for run in queue:
+            trained.append(run)
+            codes.append(_train(run, as_json=as_json, quiet=quiet, trace=trace))
+            # one seed that fails says little about the next; a wish to stop is meant for all of them
+            if codes[-1] not in (EXIT_DONE, EXIT_FAILED):
+                break
+    finally:
+        queue.abandon()
+    return _report(codes, trained, as_json)
 
 
 def check_all(configs: Sequence[RunConfig], *, quiet: bool) -> None:

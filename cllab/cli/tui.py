@@ -60,8 +60,7 @@ def open_new(configs: Sequence[RunConfig], runs: str | None) -> NoReturn:
     _check_terminal()
     for config in configs:
         _check_data(config)
-    store = RunStore(runs)
-    made = [store.create(config) for config in configs]
+    made = RunStore(runs).create_all(configs)
     try:
         if len(made) == 1:
             made[0].start_worker()

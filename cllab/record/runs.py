@@ -6,6 +6,7 @@ memory/         what the memory held              traces/        what methods pu
 checkpoint/     how to go on                      lock           held while a process trains
 result.json     what came out, written last       queued          held while the run waits for another (study.queue)
 queue           ids of the runs that were started together, to train one after another
+launched        held by a process that was started to train and does not hold `lock` yet
 described.json  components and metrics as data (cllab.record.described)
 
 Reading a folder runs nothing from it, waits for nothing, and hands out no control characters.
@@ -22,7 +23,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Any
@@ -41,6 +42,8 @@ if sys.platform != "win32":
 
 MOST_RESULT_BYTES = 64_000_000
 MOST_LOG_BYTES = 1_000_000
+FRESH_SECONDS = 30.0
+"""How long a folder may lie there before the process is started for which it was made."""
 CONTROL_COMMANDS = ("pause", "resume", "step", "stop", "trace")
 """What a viewer may ask: `step` runs to the end of the current task and pauses there; `trace N` traces the next N steps
 (1 without a number), and a run that is paused takes exactly these steps and pauses again."""
@@ -84,9 +87,17 @@ class RunLock:
                 ) from None
             # a forked child would keep the lock alive after its parent's death
             os.register_at_fork(after_in_child=self.release)
+        self.sign(os.getpid())
+
+    def fileno(self) -> int:
+        """The open file; a process that inherits it holds the lock as well, until it dies."""
+        return self._file.fileno()
+
+    def sign(self, pid: int) -> None:
+        """Write down whose lock it is."""
         self._file.seek(0)
         self._file.truncate()
-        self._file.write(str(os.getpid()))
+        self._file.write(str(pid))
         self._file.flush()
 
     def _take(self) -> None:
@@ -103,6 +114,11 @@ class RunLock:
         """Give the lock back."""
         if not self._file.closed:
             self._file.close()
+
+
+def inherited(*locks: RunLock) -> tuple[int, ...]:
+    """Open files for `pass_fds`: the new process holds `locks` as well, however long it takes to come up."""
+    return () if sys.platform == "win32" else tuple(lock.fileno() for lock in locks)
 
 
 def is_locked(path: Path) -> bool:
@@ -181,6 +197,10 @@ class Run:
         return self.folder / "checkpoint" / "latest.pt"
 
     @property
+    def launched_path(self) -> Path:
+        return self.folder / "launched"
+
+    @property
     def queued_path(self) -> Path:
         return self.folder / "queued"
 
@@ -247,7 +267,9 @@ class Run:
         return cleaned(data) if isinstance(data, dict) else None
 
     def status(self) -> RunStatus:
-        """How the run stands, from the lock and the last lines of the log; cheap enough for a list."""
+        """How the run stands, from the locks and the last lines of the log; cheap enough for a list."""
+        # looked at first: it is given up for the other lock, by the process that has that one by then
+        launched = is_locked(self.launched_path)
         try:
             updated = self.events_path.stat().st_mtime
         except OSError:
@@ -255,26 +277,39 @@ class Run:
         last = self.last_event()
         if is_locked(self.lock_path):
             state = "paused" if isinstance(last, ev.Paused) else "training" if last is not None else "starting"
-            return RunStatus(state, updated=updated, pid=self._pid())
+            return RunStatus(state, updated=updated, pid=_pid(self.lock_path))
+        if launched:
+            return RunStatus("starting", updated=updated, pid=_pid(self.launched_path))
         if isinstance(last, ev.RunEnded):
             if last.status == "done" and not os.path.exists(self.result_path):
                 return RunStatus(
                     "lost", "its process died before the result was written; cllab resume goes on", updated
                 )
             return RunStatus(last.status, last.reason, updated)
-        if self._waits():
+        if is_locked(self.queued_path):
             return RunStatus("queued", "waits for the run before it", updated)
         if last is None and not os.path.exists(self.lock_path):
-            return RunStatus("starting" if time.time() - updated < 30 else "lost", "it never started", updated)
+            if os.path.exists(self.launched_path):
+                return RunStatus("lost", "its process ended before it began to train; see worker.log", updated)
+            # made a moment ago, by someone who is about to start it, or by someone who died before that
+            fresh = time.time() - updated < FRESH_SECONDS
+            return RunStatus("starting" if fresh else "lost", "it never started", updated)
         return RunStatus("lost", "the training process died without a word; see worker.log", updated)
 
-    def _waits(self) -> bool:
-        """Whether a queue holds this run, or was started just now and is about to."""
-        try:
-            age = time.time() - self.queued_path.stat().st_mtime
-        except OSError:
-            return False
-        return age < 30 or is_locked(self.queued_path)
+    @property
+    def is_alive(self) -> bool:
+        """Whether a process trains this run, or was started to."""
+        return is_locked(self.launched_path) or is_locked(self.lock_path)
+
+    def take(self) -> RunLock:
+        """The lock of whoever trains here; the run is no longer one that only starts.
+
+        Raises:
+            LockedError: when another process holds it.
+        """
+        lock = RunLock(self.lock_path)
+        self.launched_path.unlink(missing_ok=True)
+        return lock
 
     def last_event(self) -> ev.Event | None:
         """The last whole record."""
@@ -296,7 +331,7 @@ class Run:
         """The records so far; with `follow`, further ones as they are written, until the run is over."""
         tail = Tail(self.events_path)
         while True:
-            alive = is_locked(self.lock_path)
+            alive = self.is_alive
             over, before = False, tail.position
             for event in tail.read():
                 over = isinstance(event, ev.RunEnded)
@@ -344,8 +379,9 @@ class Run:
         try:
             # one command a line, the newest last; what was asked of a former process was not asked of this one
             asked, _, name = files.read_bytes(self.control_path).decode().strip().rpartition("\n")[2].partition(" ")
-            ours = int(asked) >= self.lock_path.stat().st_mtime_ns
-        except (OSError, ValueError):
+            locks = [path for path in (self.launched_path, self.lock_path) if os.path.exists(path)]
+            ours = int(asked) >= locks[0].stat().st_mtime_ns
+        except (OSError, ValueError, IndexError):
             return ""
         return wish.get(name.strip(), "") if ours else ""
 
@@ -362,11 +398,16 @@ class Run:
     def start_worker(self, *, resume: bool = False, threads: int = 0) -> subprocess.Popen[bytes]:
         """Train in a detached process, which goes on when the caller and its terminal are gone.
 
-        $CLLAB_WORKER_CMD replaces `python -m cllab.worker`: a launcher of your own, or a recorded run in tests.
+        $CLLAB_WORKER_CMD replaces `python -m cllab.worker`: a launcher of your own, or a recorded run in tests. It must
+        not end before the training does.
 
         Args:
             resume: go on from the checkpoint.
             threads: of the process at most; 0 for as many as it would take by itself.
+
+        Raises:
+            LockedError: when a process was started already and has not begun to train yet.
+            OSError: when the process cannot be started.
         """
         environment = {**os.environ, "PYTHONUNBUFFERED": "1", "PYTHONFAULTHANDLER": "1", "TQDM_DISABLE": "1"}
         if threads:
@@ -374,20 +415,27 @@ class Run:
         launcher = shlex.split(os.environ.get("CLLAB_WORKER_CMD", "")) or [sys.executable, "-m", "cllab.worker"]
         command = [*launcher, str(self.folder.resolve())]
         self.control_path.unlink(missing_ok=True)  # whatever is asked from here on is asked of the new process
-        with self.log_path.open("ab") as log:
-            return subprocess.Popen(
-                [*command, "--resume"] if resume else command,
-                stdin=subprocess.DEVNULL,
-                stdout=log,
-                stderr=subprocess.STDOUT,
-                start_new_session=True,
-                env=environment,
-            )
+        launched = RunLock(self.launched_path)
+        try:
+            with self.log_path.open("ab") as log:
+                process = subprocess.Popen(
+                    [*command, "--resume"] if resume else command,
+                    stdin=subprocess.DEVNULL,
+                    stdout=log,
+                    stderr=subprocess.STDOUT,
+                    start_new_session=True,
+                    env=environment,
+                    pass_fds=inherited(launched),
+                )
+            launched.sign(process.pid)
+        finally:
+            launched.release()
+        return process
 
     def kill(self) -> bool:
         """End a worker that no longer answers, with its children; False when none is alive."""
-        pid = self._pid()
-        if pid is None or not is_locked(self.lock_path) or sys.platform == "win32":
+        pid = self._worker()
+        if pid is None or sys.platform == "win32":
             return False
         try:
             if os.getpgid(pid) == pid:
@@ -400,8 +448,8 @@ class Run:
 
     def interrupt(self) -> bool:
         """Ask the worker to stop after this batch with a checkpoint (SIGTERM); False when none is alive."""
-        pid = self._pid()
-        if pid is None or not is_locked(self.lock_path):
+        pid = self._worker()
+        if pid is None:
             return False
         try:
             os.kill(pid, signal.SIGTERM)
@@ -415,15 +463,21 @@ class Run:
         Raises:
             LockedError: while it is being trained.
         """
-        if is_locked(self.lock_path):
+        if self.is_alive:
             raise LockedError(f"run '{self.id}' is being trained; stop it first")
         shutil.rmtree(self.folder)
 
-    def _pid(self) -> int | None:
-        try:
-            return int(files.read_bytes(self.lock_path, 100))
-        except (OSError, ValueError):
-            return None
+    def _worker(self) -> int | None:
+        """The process that trains, or was started to."""
+        return next((_pid(path) for path in (self.lock_path, self.launched_path) if is_locked(path)), None)
+
+
+def _pid(path: Path) -> int | None:
+    """Whose lock it is."""
+    try:
+        return int(files.read_bytes(path, 100))
+    except (OSError, ValueError):
+        return None
 
 
 class Tail:
@@ -536,6 +590,22 @@ class RunStore:
         except OSError as error:
             raise UsageError(f"--runs {self.folder}: cannot be written: {error.strerror}") from None
         return run
+
+    def create_all(self, configs: Sequence[RunConfig]) -> list[Run]:
+        """New run folders, one for each of `configs`, or none.
+
+        Raises:
+            UsageError: when the runs folder cannot be written.
+        """
+        made: list[Run] = []
+        try:
+            for config in configs:
+                made.append(self.create(config))
+        except BaseException:
+            for run in made:
+                shutil.rmtree(run.folder, ignore_errors=True)
+            raise
+        return made
 
     def __iter__(self) -> Iterator[Run]:
         """Runs, newest first."""

@@ -18,7 +18,7 @@ from textual.message import Message
 from textual.message_pump import MessagePump
 
 from cllab.record import events as ev
-from cllab.record.runs import Run, RunStatus, Tail, is_locked
+from cllab.record.runs import Run, RunStatus, Tail
 from cllab.record.state import RunState
 
 CHUNK = 1 << 18
@@ -166,7 +166,7 @@ class LiveFeed(Feed):
     def _look(self) -> bool:
         if self._worker is not None and self._worker.poll() is None:
             return True
-        return is_locked(self.run.lock_path)
+        return self.run.is_alive
 
     def _judged(self, state: RunState, alive: bool, *, fresh: bool) -> RunState:
         """`state`, corrected by what the log cannot say: that its writer is starting, or dead."""

@@ -178,7 +178,7 @@ def index_of(store: RunStore) -> RunIndex:
 def _stamp(folder: str) -> Stamp:
     """Changes whenever a file does that an entry is made of; begins with `MISSING` where there is no config.toml."""
     stamps = []
-    for name in ("config.toml", "events.jsonl", "result.json", "lock", "queued"):
+    for name in ("config.toml", "events.jsonl", "result.json", "lock", "launched", "queued"):
         try:
             status = os.stat(f"{folder}/{name}")
             stamps.append((status.st_mtime_ns, status.st_size))

@@ -19,7 +19,7 @@ from pathlib import Path
 
 from cllab.errors import EXIT_DONE, EXIT_TERMINATED
 from cllab.record import events as ev
-from cllab.record.runs import Run, RunLock, write_atomically
+from cllab.record.runs import Run, write_atomically
 from tests.recorded import SEEN, TRIANGLE, records
 
 
@@ -48,7 +48,7 @@ def main(folder: str) -> int:
     run = Run(Path(folder))
     what, _, number = json.loads(os.environ["FAKE"])[str(run.config().seed % 1000)].partition(" ")
     signal.signal(signal.SIGINT, signal.SIG_IGN)
-    lock = RunLock(run.lock_path)
+    lock = run.take()
     assert lock
     if what == "exit":
         return int(number)

@@ -12,9 +12,9 @@ from pathlib import Path
 import pytest
 
 from cllab.cli import run as commands
-from cllab.errors import EXIT_INTERRUPTED
+from cllab.errors import EXIT_FAILED, EXIT_INTERRUPTED, EXIT_TERMINATED
 from cllab.record import events as ev
-from cllab.record.runs import RunStore
+from cllab.record.runs import Run, RunStore
 from tests.cli.conftest import Cllab
 
 PRESET = """name = "toy"
@@ -140,6 +140,49 @@ def test_interrupted_then_resumed_ends_as_if_it_never_was(cllab: Cllab, preset: 
     assert results[1] is not None
     assert results[0]["accuracy_matrix"] == results[1]["accuracy_matrix"]
     assert results[0]["metrics"] == results[1]["metrics"]
+
+
+def test_seeds_without_the_app_are_a_queue_as_well(
+    cllab: Cllab, store: RunStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from cllab.tui.succession import place, successor
+
+    seen: list[object] = []
+
+    def trained(run: Run, **_: object) -> int:
+        runs = sorted(store, key=lambda r: r.config().seed)
+        queues = {r.queue() for r in runs}
+        assert [[i[-2:] for i in ids] for ids in queues] == [["s4", "s5", "s6"]]
+        lock = run.take()
+        seen.append((place(run, run.config().seed), [r.status().state for r in runs], successor(runs[0])))
+        lock.release()
+        if run.config().seed == 4:
+            runs[1].delete()  # one that is deleted while it waits is passed over
+        return EXIT_FAILED
+
+    monkeypatch.setattr(commands, "_train", trained)
+    assert cllab("run", "quickstart", "--headless", "--seeds", "4-6").code == EXIT_FAILED
+    last, first = store
+    assert seen == [
+        ("seed 4, 1 of 3", ["starting", "queued", "queued"], None),
+        ("seed 6, 3 of 3", ["lost", "starting"], last),
+    ]
+    assert not any(run.queued_path.exists() for run in (first, last))
+
+
+def test_seeds_that_were_not_begun_when_one_was_stopped_leave_nothing(
+    cllab: Cllab, store: RunStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def stopped(run: Run, **_: object) -> int:
+        run.take().release()
+        return EXIT_TERMINATED
+
+    monkeypatch.setattr(commands, "_train", stopped)
+    assert cllab("run", "quickstart", "--headless", "--seeds", "1-3").code == EXIT_TERMINATED
+    (run,) = store
+    assert run.config().seed == 1
+    assert cllab("run", "quickstart", "--headless").code == EXIT_TERMINATED
+    assert next(iter(store)).queue() == (), "one alone is no queue"
 
 
 TRAINER = """

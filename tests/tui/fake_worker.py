@@ -17,7 +17,7 @@ from typing import Any
 sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 
 from cllab.record import events as ev
-from cllab.record.runs import Run, RunLock
+from cllab.record.runs import Run
 from tests.tui.recorded import records
 
 
@@ -58,7 +58,7 @@ def main(folder: str) -> int:
     code = story.pop("exit", None)
     deaf = bool(story.pop("deaf", False))
     run = Run(Path(folder))
-    lock = RunLock(run.lock_path)
+    lock = run.take()
     sink = run.sink()
     control = Control(run)
     log = list(records(run.id, memory_folder=run.memory_folder, **story))

@@ -80,6 +80,35 @@ def test_waiting_runs_say_so_and_are_lost_when_the_queue_dies(store: RunStore, m
     wait(lambda: runs[0].status().state == "stopped", "the first to stop")
 
 
+def test_a_queue_that_is_slow_to_come_up_holds_its_runs(store: RunStore) -> None:
+    runs = runs_of(store, 3)
+    process = start_queue(runs)
+    os.kill(process.pid, signal.SIGSTOP)
+    old = time.time() - 3600
+    for run in runs[1:]:
+        os.utime(run.queued_path, (old, old))
+    assert [run.status().state for run in runs[1:]] == ["queued", "queued"]
+    os.kill(process.pid, signal.SIGCONT)
+    assert process.wait(20) == 0
+    assert [run.status().state for run in runs] == ["done"] * 3
+
+
+def test_a_run_that_somebody_else_has_begun_is_theirs(store: RunStore) -> None:
+    runs = runs_of(store, 2)
+    theirs = runs[1].take()
+    assert work(runs) == 0
+    assert runs[0].status().state == "done"
+    assert not runs[1].events_path.exists()
+    theirs.release()
+
+
+def test_a_run_that_cannot_be_started_does_not_hold_up_the_next(store: RunStore) -> None:
+    runs = runs_of(store, 2)
+    runs[0].log_path.mkdir()
+    assert work(runs) == 1
+    assert runs[1].status().state == "done"
+
+
 def test_the_queue_survives_its_starter(store: RunStore) -> None:
     runs = runs_of(store, 2)
     process = start_queue(runs)

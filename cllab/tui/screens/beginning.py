@@ -28,7 +28,6 @@ from cllab.tui.widgets.run_form import RunForm
 from cllab.tui.widgets.start_list import StartList
 
 if TYPE_CHECKING:
-    from cllab.record.runs import Run
     from cllab.tui.app import CllabApp
 
 MOST_SAVED = 5
@@ -253,7 +252,7 @@ class Beginning(DataOffer):
         self.lab.settings.save()
 
     def _start_several(self, configs: list[RunConfig]) -> None:
-        runs: list[Run] = [self.lab.store.create(config) for config in configs]
+        runs = self.lab.store.create_all(configs)
         start_queue(runs)
         self.lab.open_run(runs[0])
         self.notify(f"{len(runs)} runs, one after another; they go on when this app is closed", markup=False, timeout=6)
