@@ -188,7 +188,7 @@ class Lesson:
             elif word == "seen":
                 found = _percent(state.seen[after])
             elif word == "forgetting":
-                past = [row[task] for row in state.rows[:after]]
+                past = [row[task] for row in state.rows[task:after]]
                 best, now = max(v for v in past if v is not None), state.rows[after][task]
                 found = 100 * (best - now) if now is not None else None
             elif word in ("stored", "samples"):

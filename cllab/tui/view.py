@@ -78,6 +78,7 @@ class Curves:
         end: planned last step; the axis never moves.
         bounds: (E + 1,) step at which each task begins, and the end.
         whole: (n,) bool: measured on all test images; None when all are.
+        after: (n,) the task at whose end it was measured, -1 within one; None: one point per task, in their order.
     """
 
     x: Floats
@@ -86,6 +87,7 @@ class Curves:
     end: float
     bounds: Floats
     whole: NDArray[np.bool_] | None = None
+    after: NDArray[np.int64] | None = None
 
 
 def number(value: object) -> float:
@@ -115,7 +117,9 @@ def accuracy_curves(state: RunState) -> Curves:
             bounds = np.arange(n + 1.0)
             x = np.array([e.task + 1.0 for e in points])
     end = max(float(bounds[-1]), float(x[-1]) if len(x) else 0.0, 1.0)
-    return Curves(x, y, mean, end, bounds, np.array([e.moment != "glance" for e in points], bool))
+    whole = np.array([e.moment != "glance" for e in points], bool)
+    after = np.array([e.task if e.moment == "task" else -1 for e in points], np.int64)
+    return Curves(x, y, mean, end, bounds, whole, after)
 
 
 def _bounds(state: RunState, n: int) -> Floats:
@@ -128,28 +132,40 @@ def _bounds(state: RunState, n: int) -> Floats:
 
 
 def forgetting_curves(curves: Curves) -> Curves:
-    """How far each task is below the best it ever was, from its first evaluation on; glances at a part of the test
-    images are no measure of it."""
+    """How far each task is below the best it was at the end of a task before, from the end of its own on.
+
+    At the ends of tasks these are the metric's numbers, the mean among them (`metrics.forgetting`): what a task reached
+    within a task, as glances and evaluations of epochs see it, is in no row of the accuracy matrix. Negative where a
+    task is better than ever. Glances at a part of the test images are left out; the mean is over the tasks that
+    something came after.
+    """
     if not len(curves.x):
         return curves
+    n = curves.y.shape[1]
+    after = np.arange(len(curves.x)) if curves.after is None else curves.after
+    x, y = curves.x, curves.y
     if curves.whole is not None:
-        x, y, mean = (values[curves.whole] for values in (curves.x, curves.y, curves.mean))
-        curves = Curves(x, y, mean, curves.end, curves.bounds)
-    known = np.isfinite(curves.y)
-    best = np.maximum.accumulate(np.where(known, curves.y, -np.inf), axis=0)
-    y = np.where(known, best - curves.y, np.nan)
-    counted = known.sum(axis=1)
-    mean = np.where(counted > 0, np.nansum(y, axis=1) / np.maximum(counted, 1), np.nan)
-    return Curves(curves.x, y, mean, curves.end, curves.bounds)
+        x, y, after = (values[curves.whole] for values in (x, y, after))
+    known = np.isfinite(y)
+    # rows of the matrix in which a task has been learned, and the best of those before each point
+    learned = known & (after[:, None] >= np.arange(n)[None, :])
+    best = np.maximum.accumulate(np.where(learned, y, -np.inf), axis=0)
+    best = np.concatenate([np.full((1, n), -np.inf), best[:-1]])
+    had = np.isfinite(best)
+    lost = np.where(had & known, best - np.where(known, y, 0.0), np.nan)
+    counted = np.isfinite(lost).sum(axis=1)
+    mean = np.where(counted > 0, np.nansum(lost, axis=1) / np.maximum(counted, 1), np.nan)
+    # a line begins where its task was learned
+    lost[learned & ~had] = 0.0
+    return Curves(x, lost, mean, curves.end, curves.bounds, None, after)
 
 
 def most_forgotten(lost: Curves) -> tuple[int, float] | None:
     """The task that is farthest below its best now, and by how much; None while nothing is forgotten."""
     worst: tuple[int, float] | None = None
-    for task in range(lost.y.shape[1] if lost.y.ndim == 2 else 0):
-        known = lost.y[np.isfinite(lost.y[:, task]), task]
-        if len(known) and known[-1] >= LEAST_LOST and (worst is None or known[-1] > worst[1]):
-            worst = task, float(known[-1])
+    for task, now in enumerate(lost.y[-1].tolist() if lost.y.ndim == 2 and len(lost.y) else ()):
+        if now >= LEAST_LOST and (worst is None or now > worst[1]):
+            worst = task, now
     return worst
 
 
@@ -176,16 +192,17 @@ def matrix_sentence(state: RunState, after: int, task: int, *, classes: bool = T
     now = r[after, task]
     if not np.isfinite(now):
         return f"{what}: not measured after task {after + 1}" if after < task else f"{what}: not measured yet"
-    earlier = r[: after + 1, task]
-    best = int(np.nanargmax(earlier))
     text = f"{what}: {100 * now:.1f} % after task {after + 1}"
     learned = r[task, task]
     if after < task:
         return text + ", before it was learned"
     if after == task:
         return text + ", when it was just learned"
+    # from when it was learned on, as forgetting is defined
+    earlier = r[task : after + 1, task]
+    best = int(np.nanargmax(earlier))
     lost = 100 * (earlier[best] - now)
-    if np.isfinite(learned) and best != task:
+    if np.isfinite(learned) and best:
         text += f", learned at {100 * learned:.1f}, best {100 * earlier[best]:.1f}"
     else:
         text += f", learned at {100 * earlier[best]:.1f}"

@@ -18,7 +18,7 @@ from cllab.tui.screens.dialog import Dialog
 GLOSSARY = (
     ("task", "the unit of the stream; its classes or data come together"),
     ("accuracy matrix", "R[i, j]: accuracy on task j after learning task i"),
-    ("forgetting", "best earlier accuracy of a task minus its accuracy now"),
+    ("forgetting", "a task's best accuracy at the end of an earlier task, minus that now"),
     ("memory, capacity", "the samples that are kept for replay; how many"),
     ("all, seen", "accuracy over the test samples of every class seen so far"),
 )

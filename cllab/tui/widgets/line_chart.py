@@ -28,6 +28,12 @@ LARGEST = 18
 SIGNS = "123456789abcdefghijklmnopqrstuvwxyz"
 STEPS = (1, 2, 5, 10, 20, 25, 50)
 """Points between two ticks of a fitted axis."""
+GAINED = 0.01
+"""A line that much below 0 would be seen to be there."""
+LOWEST = -95
+"""Where a fitted axis begins at the lowest."""
+HARDLY = 0.05
+"""Points below 0 that are written as 0.0."""
 NARROWEST = 2
 """Points that a fitted axis shows at least: less would blow up noise."""
 
@@ -51,12 +57,15 @@ class Axis:
 
 
 def fitted_axis(values: Floats) -> Axis:
-    """The narrowest axis with round ends, within 0 to 100, that holds all `values` (fractions; NaN is passed over)."""
+    """The narrowest axis with round ends that holds all `values` (fractions; NaN is passed over).
+
+    Within 0 to 100; below 0 where values are, as of tasks that are better than they ever were.
+    """
     known = 100 * values[np.isfinite(values)]
     low, high = (float(known.min()), float(known.max())) if len(known) else (0.0, 100.0)
     step = next((s for s in STEPS if max(high - low, NARROWEST) / s <= 7), STEPS[-1])
     # a hair, for 0.7 * 100 is more than 70
-    bottom = max(0, math.floor(low / step + 1e-6) * step)
+    bottom = max(0 if low > -HARDLY else LOWEST, math.floor(low / step + 1e-6) * step)
     top = min(100, math.ceil(high / step - 1e-6) * step)
     while top - bottom < max(step, NARROWEST):
         bottom, top = (bottom, top + step) if top + step <= 100 else (bottom - step, top)
@@ -151,6 +160,8 @@ class LineChart(Chart):
         notes = [f"{drawn} of {n} tasks drawn"] if drawn < n else []
         if self._is_cut():
             notes.append("what lies outside is cut off")
+        elif not self.fitted and self._has_points() and np.nanmin(self._all()) < -GAINED:
+            notes.append("what is below 0 is drawn at 0")
         if self.worst is None:
             return [self.glyphs.sep.join(notes)]
         worst = f"T{self.worst[0] + 1}, {100 * self.worst[1]:.1f} points"
@@ -307,7 +318,7 @@ class LineChart(Chart):
         digits: list[str] = []
         if scale and known:
             told = next((k for k in known if tasks[k] in (self.focus_task, -1)), known[0])
-            digits = large(f"{100 * values[told]:.1f}", scale, self.glyphs)
+            digits = large(_points(values[told]), scale, self.glyphs)
             at = wishes[told][0]
             wishes = {k: (row if row <= at else max(at, row - len(digits)), v) for k, (row, v) in wishes.items()}
         # its digits stand below its label, and the labels of the others make room
@@ -323,7 +334,7 @@ class LineChart(Chart):
             back = self.focus_task is not None and self.focus_task in tasks and task != self.focus_task
             ink = style(self.palette.muted if back else inks[k], bold=task in bold)
             y = row + (len(digits) if row > after else 0)
-            shown[y] = (f"{what}{sign}{name:<4}{100 * values[k]:5.1f}", ink)
+            shown[y] = (f"{what}{sign}{name:<4}{_points(values[k]):>5}", ink)
             self._label_rows[y] = task
             if row == after:
                 for below, line in enumerate(digits):
@@ -362,6 +373,12 @@ class LineChart(Chart):
         if getattr(event, "x", 0) >= self.outer_size.width - GUTTER - 2 and y in self._label_rows:
             task = self._label_rows[y]
             self.post_message(self.Focused(None if task < 0 else task))
+
+
+def _points(value: float) -> str:
+    """A fraction times 100, with a decimal; what is hardly below 0 is 0."""
+    said = f"{100 * value:.1f}"
+    return "0.0" if said == "-0.0" else said
 
 
 def _sign(task: int) -> str:
