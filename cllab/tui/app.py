@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 from textual import on
 from textual.app import App
 from textual.binding import Binding, BindingType
-from textual.events import Resize
+from textual.events import Event, Key, Resize
 from textual.screen import Screen
 
 from cllab.errors import EXIT_TERMINATED, EXIT_USAGE, CllabError
@@ -31,6 +31,7 @@ from cllab.tui.glyphs import Glyphs, choose_glyphs, sharp_pixels
 from cllab.tui.lifeline import Lifeline, terminal_is_there
 from cllab.tui.settings import Settings
 from cllab.tui.theme import THEMES, Palette, palette_for
+from cllab.tui.typeahead import TypeAhead
 
 if TYPE_CHECKING:
     from textual.command import Provider
@@ -145,6 +146,7 @@ class CllabApp(App[int]):
         self._first_run, self._first_mode = run, mode
         self._processes: dict[str, subprocess.Popen[bytes]] = {}
         self._troubles: set[str] = set()
+        self._typed = TypeAhead(self, super().on_event)
         for theme in THEMES:
             self.register_theme(theme)
         self.theme = self.settings.theme if self.settings.theme in self.available_themes else "cllab-dark"
@@ -304,6 +306,11 @@ class CllabApp(App[int]):
             self.pop_screen()
 
     # -- keys
+
+    async def on_event(self, event: Event) -> None:
+        """Keys go to what those before them have opened, also when all came at once."""
+        if not (isinstance(event, Key) and self._typed.keeps(event)):
+            await super().on_event(event)
 
     def action_mode(self, mode: str) -> None:
         """Switch to a screen, closing what lies above the current one."""

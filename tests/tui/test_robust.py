@@ -87,6 +87,35 @@ def test_a_pasted_name_and_enter_take_that_one(tmp_path: Path) -> None:
     assert taken == ["name 29", "name 07", "name 13"]
 
 
+def test_keys_after_the_one_that_opens_something_go_there(tmp_path: Path) -> None:
+    """All of a burst is read before its first key has acted."""
+    app = app_of(tmp_path)
+
+    async def story(pilot: Any) -> None:
+        await ready(pilot)
+        screen = app.screen
+        assert isinstance(screen, SetupScreen)
+        for _ in range(2):
+            burst(app, "p", *"blur")
+            await until(pilot, lambda: isinstance(app.screen, PickScreen) and app.screen.query(Input))
+            await until(pilot, lambda: app.screen.query_one(Input).value == "blur")
+            await press(pilot, "escape")
+        burst(app, "p", *"gem-permuted20", "enter")
+        await until(pilot, lambda: app.screen is screen and screen.draft.name == "gem-permuted20")
+        # the palette, and a text of the same screen
+        burst(app, "colon", *"explain")
+        await until(pilot, lambda: app.screen.query(Input) and app.screen.query_one(Input).value == "explain")
+        await press(pilot, "escape")
+        await until(pilot, lambda: app.screen is screen)
+        burst(app, "4", "/", *"gem")
+        await until(pilot, lambda: isinstance(app.focused, Input) and app.focused.value == "gem")
+        await press(pilot, "escape")
+        burst(app, "5", "/", *"ewc")
+        await until(pilot, lambda: isinstance(app.focused, Input) and app.focused.value == "ewc")
+
+    tell(app, story)
+
+
 def test_a_dialog_closes_once_and_only_itself(tmp_path: Path) -> None:
     app = app_of(tmp_path)
     answers: list[bool | None] = []

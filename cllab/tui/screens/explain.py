@@ -169,7 +169,8 @@ class ExplainScreen(Screen[None]):
 
     def action_search(self) -> None:
         """Type what to look for."""
-        self.query_one("#search").focus()
+        # at once: what is typed next is searched for
+        self.set_focus(self.query_one("#search"))
 
     def action_back(self) -> None:
         """All pages."""

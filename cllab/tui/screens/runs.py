@@ -205,7 +205,8 @@ class RunsScreen(Screen[None]):
 
     def action_filter(self) -> None:
         """Type a filter."""
-        self.query_one("#filter").focus()
+        # at once: what is typed next is the filter
+        self.set_focus(self.query_one("#filter"))
 
     def action_clear(self) -> None:
         """All runs again."""
