@@ -79,6 +79,7 @@ class Curves:
         bounds: (E + 1,) step at which each task begins, and the end.
         whole: (n,) bool: measured on all test images; None when all are.
         after: (n,) the task at whose end it was measured, -1 within one; None: one point per task, in their order.
+        glance: test images that the newest point was measured on, where those are not all; else 0.
     """
 
     x: Floats
@@ -88,6 +89,7 @@ class Curves:
     bounds: Floats
     whole: NDArray[np.bool_] | None = None
     after: NDArray[np.int64] | None = None
+    glance: int = 0
 
 
 def number(value: object) -> float:
@@ -119,7 +121,8 @@ def accuracy_curves(state: RunState) -> Curves:
     end = max(float(bounds[-1]), float(x[-1]) if len(x) else 0.0, 1.0)
     whole = np.array([e.moment != "glance" for e in points], bool)
     after = np.array([e.task if e.moment == "task" else -1 for e in points], np.int64)
-    return Curves(x, y, mean, end, bounds, whole, after)
+    glance = points[-1].images if points and not whole[-1] else 0
+    return Curves(x, y, mean, end, bounds, whole, after, glance)
 
 
 def _bounds(state: RunState, n: int) -> Floats:

@@ -264,6 +264,33 @@ def test_forgetting_is_that_of_the_metric_whatever_was_seen_within_tasks() -> No
     assert len(forgetting_curves(accuracy_curves(state)).x) == len(lost.x)
 
 
+def test_a_glance_says_that_it_is_one() -> None:
+    state = RunState(started=FIVE.started).apply(evaluated(0, "task", 0.9, None, None, None, None))
+    glance = replace(evaluated(1, "glance", 1.0, 0.5, None, None, None), step=500, images=100)
+    chart, lost = LineChart(title="accuracy", empty=""), LineChart(title="f", mean="mean", empty="")
+    for newest, sign in ((glance, "~"), (replace(glance, moment="task"), "")):
+        curves = accuracy_curves(state.apply(newest))
+        chart.show(curves, worst=(0, 0.1))
+        lost.show(forgetting_curves(curves))
+        said = text(chart, 72, 18)
+        assert ("~100" if sign else "100.0") in said
+        assert f"T2  {sign or ' '}50.0" in said
+        assert f"all {sign or ' '}75.0" in said
+        assert chart.border_subtitle == "▾ most forgotten: T1, 10.0 points" + (
+            " · ~ on 100 test images" if sign else ""
+        )
+        # no glance is in it
+        assert "~" not in text(lost, 72, 18)
+        assert "~" not in str(lost.border_subtitle)
+    # what it did not look at is as it was measured, on all test images
+    part = replace(glance, tasks=(None, 0.5, None, None, None))
+    chart.show(accuracy_curves(state.apply(part)))
+    said = text(chart, 72, 18)
+    assert "T1   90.0" in said
+    assert "T2  ~50.0" in said
+    assert chart.border_subtitle == "~ on 100 test images"
+
+
 def test_forgetting_begins_where_a_task_was_learned_and_may_be_a_gain() -> None:
     x, nan = np.arange(4.0), math.nan
     y = np.array([[0.9, nan], [0.95, 0.5], [0.4, 0.8], [0.6, 0.7]])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -13,7 +14,7 @@ from cllab.record.runs import Run
 from cllab.tui.player import Player, Timeline, first_speed
 from cllab.tui.widgets.scrub_bar import ScrubBar
 from cllab.tui.widgets.thumbs import ThumbGrid
-from tests.tui.recorded import records
+from tests.tui.recorded import make_run, records
 from tests.tui.stories import SIZES, make_app, press, shown, tell, until
 
 
@@ -73,6 +74,46 @@ def test_playing_holding_and_scrubbing(finished: Run, size: tuple[int, int]) -> 
         await until(pilot, lambda: player.playing and player.position < 0.5 * player.duration)
 
     tell(app, act, size)
+
+
+def test_the_key_bar_of_a_replay_has_room_for_what_is_looked_at(finished: Run) -> None:
+    for size in SIZES[:2]:
+        app = make_app(finished, mode="replay", rate=20.0)
+
+        async def act(pilot: Pilot[Any], app: Any = app, narrow: bool = size[0] < 100) -> None:
+            player = await player_of(pilot, app)
+            keys = lambda: shown(app).splitlines()[-1]  # noqa: E731
+            await until(pilot, lambda: "space Hold" in keys(), "the keys of a replay")
+            for key in (". Next task", "+ Faster", "- Slower", "f Focus", "y Fit", "q Quit", "? Help"):
+                assert f" {key}" in keys()
+            assert ("z Zoom" in keys()) is not narrow, "one pane has the screen anyway"
+            await press(pilot, "space")
+            await until(pilot, lambda: not player.playing and "space Play" in keys(), "what space does now")
+
+        tell(app, act, size)
+
+
+def test_a_glance_is_told_from_an_evaluation_live_and_replayed(tmp_path: Path) -> None:
+    run = make_run(tmp_path / "20261120-101112-er-glances-s1", until_task=1, pictures=0, evaluations=0, finished=False)
+    lines = run.events_path.read_text(encoding="utf-8").splitlines()
+    newest = max(e.t for e in run.events())
+    glance = ev.Evaluated(
+        task=1, moment="glance", step=500, samples=500, tasks=(0.7, 0.4, None, None, None), seen=0.55, images=200,
+        t=newest + 0.1,
+    )  # fmt: skip
+    ended = ev.RunEnded(status="stopped", reason="asked to", t=newest + 0.2)
+    run.events_path.write_text("\n".join([*lines, *map(ev.to_line, (glance, ended))]) + "\n", encoding="utf-8")
+    for mode in ("live", "replay"):
+        app = make_app(run, mode=mode, rate=20.0)
+
+        async def act(pilot: Pilot[Any], app: Any = app, mode: str = mode) -> None:
+            if mode == "replay":
+                await player_of(pilot, app)
+                await press(pilot, "end")
+            await until(pilot, lambda: "~ on 200 test images" in shown(app), "the glance")
+            assert "~40.0" in shown(app)
+
+        tell(app, act, (80, 24))
 
 
 def test_the_memory_moves_with_the_clock(finished: Run) -> None:

@@ -40,6 +40,13 @@ class Commanding(Replayable):
         self._state = RunState()
         self._traced = 0
 
+    @property
+    def key_words(self) -> dict[str, str]:
+        """What keys do now, where that depends on the run."""
+        if self.player is not None:
+            return {"pause": "Hold" if self.player.playing else "Play", "log": ""}
+        return {"pause": "Go on" if self._state.status == "paused" else "Pause"}
+
     def show_state(self, state: RunState) -> None:
         """Draw the newest state."""
         raise NotImplementedError

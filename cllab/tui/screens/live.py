@@ -81,7 +81,7 @@ class LiveScreen(Commanding):
         self.fitted = False
         self._feed: Feed | None = None
         self._told = ""
-        self._keys: tuple[str, bool, int] = ("", False, 0)
+        self._keys: tuple[str, bool, int, bool] = ("", False, 0, False)
         self.shows_traces = True
         self._awaits_trace = False
         self._shown_wish = ""
@@ -123,7 +123,8 @@ class LiveScreen(Commanding):
             self._feed, self._asked, self._told, self.focus_task = feed, None, "", None
             self.query_one(AccuracyMatrix).cursor = None
             self._arrange()
-        keys = (state.status, feed.is_training, min(len(state.traces), 1))
+        playing = self.player is not None and self.player.playing
+        keys = (state.status, feed.is_training, min(len(state.traces), 1), playing)
         bindings_change, self._keys = keys != self._keys, keys
         news = len(state.traces) - len(self._state.traces)
         first_trace = bool(len(state.traces)) != bool(len(self._state.traces))
@@ -182,9 +183,20 @@ class LiveScreen(Commanding):
     # -- layout
 
     @property
+    def small(self) -> bool:
+        """Whether there is room for one pane only."""
+        return self.size.width < 100 or self.size.height < 30
+
+    @property
     def single(self) -> bool:
         """Whether one pane is shown at a time."""
-        return self.zoomed or self.size.width < 100 or self.size.height < 30
+        return self.zoomed or self.small
+
+    @property
+    def key_words(self) -> dict[str, str]:
+        """What keys do now, short where all of them are to be said."""
+        short = {"focus_task(1)": "Focus", "fit": "Fit"} if self.small else {}
+        return {**super().key_words, **short}
 
     def _arrange(self) -> None:
         """Show the panes that the size allows."""
@@ -317,6 +329,9 @@ class LiveScreen(Commanding):
                 return True
             # greyed out while it trains, not there when nothing does
             return None if self.player is None and super().check_action("pause", ()) else False
+        if action == "zoom":
+            # one pane has the screen anyway
+            return not self.small or self.zoomed
         if action == "tracing":
             return bool(len(self._state.traces)) and not self.single
         return super().check_action(action, parameters)

@@ -6,6 +6,7 @@ the rest of a key press (measured: 45 of 95 ms). This one draws a line, and only
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any, ClassVar
 
 from textual.keys import format_key, key_to_character
@@ -39,6 +40,8 @@ class KeyBar(Chart, can_focus=False):
         if not self.is_running or screen is not self.screen:
             return
         keys: dict[str, tuple[str, str, str, bool]] = {}
+        # what a key does may depend on how things stand
+        words: Mapping[str, str] = getattr(screen, "key_words", {})
         focused = screen.focused
         # in a text, letters and signs are typed
         typing = focused is not None and focused.check_consume_key("a", "a")
@@ -50,9 +53,14 @@ class KeyBar(Chart, can_focus=False):
             shows = binding.show or (typing and binding.key == "escape")
             known = keys.get(binding.action)
             # of several keys the plain one: it is the first of its kind, or without a modifier
-            if shows and binding.description and (known is None or ("+" in known[2] and "+" not in binding.key)):
+            if (
+                shows
+                and words.get(binding.action, binding.description)
+                and (known is None or ("+" in known[2] and "+" not in binding.key))
+            ):
                 shown = self.app.get_key_display(binding)
-                keys[binding.action] = (shown, binding.description, binding.key, active.enabled)
+                said = words.get(binding.action, binding.description)
+                keys[binding.action] = (shown, said, binding.key, active.enabled)
         if tuple(keys.values()) != self.keys:
             self.keys = tuple(keys.values())
             self.invalidate()

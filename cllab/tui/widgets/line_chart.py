@@ -85,7 +85,7 @@ class LineChart(Chart):
     HELP = (
         "One line per task; f looks at one task and dims the rest, dashed lines are task boundaries. y fits the axis "
         "to what the learned tasks reach, and the title then says its range. The sign \u25be is at the most forgotten "
-        "task. Where colors cannot tell the lines apart, they carry the numbers of their tasks. m changes the marker."
+        "task; a value with ~ is a glance at a part of the test images. Where colors cannot tell the lines apart, they carry the numbers of their tasks. m changes the marker."
     )
 
     BINDINGS: ClassVar[list[BindingType]] = [Binding("m", "screen.marker", "Marker", id="chart.marker", show=False)]
@@ -158,6 +158,9 @@ class LineChart(Chart):
         drawn = len(self._drawn())
         n = self.curves.y.shape[1] if self.curves.y.ndim == 2 else 0
         notes = [f"{drawn} of {n} tasks drawn"] if drawn < n else []
+        if self.curves.glance:
+            # first: without it the numbers would be taken for those of all test images
+            notes.insert(0, f"~ on {self.curves.glance} test images")
         if self._is_cut():
             notes.append("what lies outside is cut off")
         elif not self.fitted and self._has_points() and np.nanmin(self._all()) < -GAINED:
@@ -166,9 +169,11 @@ class LineChart(Chart):
             return [self.glyphs.sep.join(notes)]
         worst = f"T{self.worst[0] + 1}, {100 * self.worst[1]:.1f} points"
         sign = self.glyphs.worst
+        glance = notes[:1] if self.curves.glance else []
         return [
             self.glyphs.sep.join([f"{sign} most forgotten: {worst}", *notes]),
-            f"{sign} most forgotten: {worst}",
+            self.glyphs.sep.join([f"{sign} most forgotten: {worst}", *glance]),
+            self.glyphs.sep.join([f"{sign} {worst}", *glance]),
             f"{sign} {worst}",
         ]
 
@@ -334,7 +339,10 @@ class LineChart(Chart):
             back = self.focus_task is not None and self.focus_task in tasks and task != self.focus_task
             ink = style(self.palette.muted if back else inks[k], bold=task in bold)
             y = row + (len(digits) if row > after else 0)
-            shown[y] = (f"{what}{sign}{name:<4}{_points(values[k]):>5}", ink)
+            said = _points(values[k])
+            if self._is_glance(task):
+                said = f"~{said}" if len(said) < 5 else "~100"
+            shown[y] = (f"{what}{sign}{name:<4}{said:>5}", ink)
             self._label_rows[y] = task
             if row == after:
                 for below, line in enumerate(digits):
@@ -346,6 +354,12 @@ class LineChart(Chart):
         if not self.large or height < 12:
             return 0
         return 2 if width >= 150 and height >= 24 else 1 if width >= 90 and not self.glyphs.ascii else 0
+
+    def _is_glance(self, task: int) -> bool:
+        """Whether the newest value of `task` is of a part of the test images."""
+        assert self.curves is not None
+        column = self.curves.mean if task < 0 else self.curves.y[:, task]
+        return bool(self.curves.glance) and bool(np.isfinite(column[-1]))
 
     def _newest(self, task: int) -> float:
         assert self.curves is not None
