@@ -85,7 +85,8 @@ class LineChart(Chart):
     HELP = (
         "One line per task; f looks at one task and dims the rest, dashed lines are task boundaries. y fits the axis "
         "to what the learned tasks reach, and the title then says its range. The sign \u25be is at the most forgotten "
-        "task; a value with ~ is a glance at a part of the test images. Where colors cannot tell the lines apart, they carry the numbers of their tasks. m changes the marker."
+        "task; a value with ~ is a glance at a part of the test images. Where colors cannot tell the lines apart, they "
+        "carry the numbers of their tasks. m changes the marker."
     )
 
     BINDINGS: ClassVar[list[BindingType]] = [Binding("m", "screen.marker", "Marker", id="chart.marker", show=False)]
