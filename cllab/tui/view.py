@@ -148,7 +148,7 @@ def forgetting_curves(curves: Curves) -> Curves:
     after = np.arange(len(curves.x)) if curves.after is None else curves.after
     x, y = curves.x, curves.y
     if curves.whole is not None:
-        x, y, after = (values[curves.whole] for values in (x, y, after))
+        x, y, after = x[curves.whole], y[curves.whole], after[curves.whole]
     known = np.isfinite(y)
     # rows of the matrix in which a task has been learned, and the best of those before each point
     learned = known & (after[:, None] >= np.arange(n)[None, :])
