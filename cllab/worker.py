@@ -15,8 +15,10 @@ from cllab.engine.control import Control, StopRequested
 from cllab.engine.parts import open_dataset, pick_device
 from cllab.engine.run import Session
 from cllab.errors import EXIT_DONE, EXIT_FAILED, EXIT_INTERRUPTED, CllabError, UsageError
+from cllab.io.files import write_atomically, write_error
 from cllab.record import events as ev
-from cllab.record.runs import LockedError, Run, write_atomically, write_error
+from cllab.record.lock import LockedError
+from cllab.record.runs import Run
 from cllab.settings import registry, rules
 from cllab.settings.config import RunConfig
 

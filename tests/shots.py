@@ -23,7 +23,8 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from cllab.record.runs import Run, RunLock, RunStore
+from cllab.record.lock import RunLock
+from cllab.record.runs import Run, RunStore
 from cllab.tui.app import CllabApp
 from cllab.tui.settings import Settings
 

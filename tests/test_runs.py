@@ -13,18 +13,11 @@ from pathlib import Path
 import pytest
 
 from cllab.errors import UsageError
+from cllab.io.files import write_atomically
 from cllab.record import events as ev
-from cllab.record.runs import (
-    EventWriter,
-    LockedError,
-    Run,
-    RunLock,
-    RunStore,
-    Tail,
-    is_locked,
-    runs_folder,
-    write_atomically,
-)
+from cllab.record.lock import LockedError, RunLock, is_locked
+from cllab.record.log import EventWriter, Tail
+from cllab.record.runs import Run, RunStore, runs_folder
 from cllab.settings.config import RunConfig
 from tests.conftest import toy
 
@@ -347,7 +340,7 @@ def test_several_folders_are_made_or_none(store: RunStore, monkeypatch: pytest.M
 @posix
 def test_a_lock_is_held_by_one_and_released_by_death(run: Run) -> None:
     code = (
-        "import sys, time\nfrom pathlib import Path\nfrom cllab.record.runs import RunLock\n"
+        "import sys, time\nfrom pathlib import Path\nfrom cllab.record.lock import RunLock\n"
         "lock = RunLock(Path(sys.argv[1]))\nprint('locked', flush=True)\ntime.sleep(60)\n"
     )
     child = subprocess.Popen([sys.executable, "-c", code, str(run.lock_path)], stdout=subprocess.PIPE)

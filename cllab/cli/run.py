@@ -133,7 +133,8 @@ def _from_here(item: str) -> str:
 def train_all(configs: Sequence[RunConfig], runs: str | None, *, as_json: bool, quiet: bool, trace: int = 0) -> int:
     """Train one after another, the first `trace` steps of every task traced, and print what came out; returns the exit
     code."""
-    from cllab.record.runs import RunStore, write_error
+    from cllab.io.files import write_error
+    from cllab.record.runs import RunStore
     from cllab.study.queue import Queue
 
     store = RunStore(runs)

@@ -27,9 +27,10 @@ def table(
     quiet: Quiet = False,
 ) -> None:
     """Fill a table of experiments; prints Markdown. Stopped, the same command goes on."""
+    from cllab.io.files import write_atomically
     from cllab.io.output import narrate
     from cllab.record import outcome
-    from cllab.record.runs import RunStore, write_atomically
+    from cllab.record.runs import RunStore
     from cllab.study import plan as plans
 
     wanted = plans.load(plan)

@@ -48,10 +48,11 @@ def tune(
     quiet: Quiet = False,
 ) -> None:
     """Choose settings away from the test images; writes a preset. Stopped, the same command goes on."""
+    from cllab.io.files import write_atomically
     from cllab.io.output import narrate
     from cllab.metrics import METRICS
     from cllab.record import outcome
-    from cllab.record.runs import RunStore, write_atomically
+    from cllab.record.runs import RunStore
     from cllab.settings import presets
     from cllab.study import tune as tuning
     from cllab.study.plan import Done

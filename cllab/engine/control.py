@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import signal
 import time
 from pathlib import Path
@@ -10,6 +9,7 @@ from types import FrameType
 from typing import Any
 
 from cllab.errors import EXIT_INTERRUPTED, EXIT_TERMINATED
+from cllab.record.control import Asked
 
 
 class StopRequested(Exception):  # noqa: N818 - not an error: the run is asked to end here
@@ -23,9 +23,6 @@ class StopRequested(Exception):  # noqa: N818 - not an error: the run is asked t
 class Control:
     """Requests from the control file of a run folder and from signals.
 
-    The file is only ever appended to, a line a command; every line is applied once, in its order, so that nothing is
-    lost that is asked for between two looks.
-
     Args:
         path: the control file, None when there is no run folder.
         waiting: heed what the file already holds; otherwise only what is written from now on.
@@ -38,7 +35,6 @@ class Control:
     """
 
     def __init__(self, path: Path | None = None, *, waiting: bool = False) -> None:
-        self.path = path
         self.paused = False
         self.pause_at_task_end = False
         self.trace_steps = 0
@@ -47,8 +43,7 @@ class Control:
         self._task = -1
         self._signal = 0
         self._stop = False
-        now = self._mark()
-        self._inode, self._offset = now if not waiting else (now[0], 0)
+        self._asked = Asked(path, waiting=waiting)
         self._old_handlers: dict[int, Any] = {}
 
     def install_signals(self) -> None:
@@ -70,10 +65,8 @@ class Control:
         """
         if self._signal:
             raise StopRequested(EXIT_INTERRUPTED if self._signal == signal.SIGINT else EXIT_TERMINATED)
-        if self.path is not None:
-            mark = self._mark()
-            if mark != (self._inode, self._offset):
-                self._read(mark)
+        for words in self._asked.new():
+            self._apply(words)
         if self._stop:
             raise StopRequested(EXIT_TERMINATED)
         return self.paused
@@ -95,22 +88,6 @@ class Control:
         """Sleep a little while paused."""
         time.sleep(seconds)
 
-    def _read(self, mark: tuple[int, int]) -> None:
-        """Apply the commands that are new; a line that is still being written waits for its end."""
-        assert self.path is not None
-        inode, size = mark
-        if inode != self._inode or size < self._offset:  # a file that took the place of the one read so far
-            self._inode, self._offset = inode, 0
-        try:
-            with self.path.open("rb") as file:
-                file.seek(self._offset)
-                whole, end, _ = file.read().rpartition(b"\n")
-        except OSError:
-            return
-        self._offset += len(whole) + len(end)
-        for line in whole.decode("utf-8", "replace").splitlines():
-            self._apply(line.split()[1:])
-
     def _apply(self, words: list[str]) -> None:
         command = words[0] if words else ""
         if command == "stop":
@@ -126,16 +103,6 @@ class Control:
                 self._advance = self.trace_steps = 0
             self.paused = command == "pause"
             self.pause_at_task_end = self.pause_at_task_end or command == "step"
-
-    def _mark(self) -> tuple[int, int]:
-        """Which file it is and how long: what changes with every command."""
-        if self.path is None:
-            return 0, 0
-        try:
-            status = os.stat(self.path)
-        except OSError:
-            return 0, 0
-        return status.st_ino, status.st_size
 
     def _on_signal(self, number: int, _frame: FrameType | None) -> None:
         if self._signal:

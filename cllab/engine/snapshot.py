@@ -10,8 +10,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from cllab.io.files import write_atomically
 from cllab.memory.base import Memory
-from cllab.record.runs import write_atomically
 
 MAX_THUMBS = 2000
 MAX_SIDE = 32

@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 
 from cllab.engine.snapshot import thumbnails
-from cllab.record.runs import write_atomically
+from cllab.io.files import write_atomically
 
 MAX_PICTURES = 64
 

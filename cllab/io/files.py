@@ -1,15 +1,17 @@
-"""Reading what others wrote: never a device or a pipe, never without a limit, TOML without tracebacks."""
+"""Files that others may have written or look at: no device and no pipe is opened, nothing is read without a limit, TOML
+leaves no traceback, and what is written is there whole or not at all."""
 
 from __future__ import annotations
 
 import errno
+import io
 import os
 import stat
 import tomllib
 from pathlib import Path
 from typing import IO, Any
 
-from cllab.errors import CllabError, DataError, UsageError
+from cllab.errors import CllabError, DataError, TrainingError, UsageError
 
 MOST_BYTES = 1_000_000
 """Of a file that a person writes: a preset, a plan, a configuration."""
@@ -57,6 +59,44 @@ def open_regular(path: Path) -> IO[bytes]:
         raise
 
 
+def open_to_append(path: Path) -> io.FileIO:
+    """`path` opened at its end for writing, made where there is none; it never waits, and a write is one call.
+
+    Raises:
+        OSError: when it cannot be opened or is no regular file.
+    """
+    return _open_to_write(path, os.O_WRONLY | os.O_APPEND, "ab")
+
+
+def open_to_write(path: Path) -> io.FileIO:
+    """`path` opened for reading and writing, made where there is none and as it is otherwise; it never waits.
+
+    Raises:
+        OSError: when it cannot be opened or is no regular file.
+    """
+    return _open_to_write(path, os.O_RDWR, "r+b")
+
+
+def _open_to_write(path: Path, flags: int, mode: str) -> io.FileIO:
+    irregular = OSError(errno.EINVAL, "not a regular file", str(path))
+    plain = getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0)
+    try:
+        number = os.open(path, flags | os.O_CREAT | plain, 0o666)
+    except OSError as error:
+        if error.errno == errno.ENXIO:  # a pipe that nobody reads
+            raise irregular from None
+        raise
+    try:
+        if not stat.S_ISREG(os.fstat(number).st_mode):
+            raise irregular
+        if plain:
+            os.set_blocking(number, True)  # for a process that it is handed to
+        return io.FileIO(number, mode)
+    except BaseException:
+        os.close(number)
+        raise
+
+
 def read_bytes(path: Path, most: int = MOST_BYTES) -> bytes:
     """The content of a file.
 
@@ -89,6 +129,33 @@ def unreadable(error: OSError, path: Path) -> CllabError:
     meant."""
     kind = DataError if isinstance(error, PermissionError) else UsageError
     return kind(f"{path}: {error.strerror or error}")
+
+
+def write_atomically(path: Path, content: str | bytes) -> None:
+    """Write a whole file and rename it into place, so that a reader sees the old one or the new one.
+
+    Raises:
+        OSError: when it cannot be written; the old one is as it was then.
+    """
+    part = path.with_name(f"{path.name}.{os.getpid()}.part")
+    data = content.encode() if isinstance(content, str) else content
+    try:
+        with part.open("wb") as file:
+            file.write(data)
+            file.flush()
+            os.fsync(file.fileno())
+        part.replace(path)
+    except OSError:
+        part.unlink(missing_ok=True)
+        raise
+
+
+def write_error(error: OSError) -> CllabError:
+    """What an operating system error means for a run, in one sentence."""
+    where = f": {error.filename}" if error.filename else ""
+    if error.errno == errno.ENOSPC:
+        return TrainingError(f"the disk is full{where}")
+    return TrainingError(f"{error.strerror or error}{where}")
 
 
 def toml(text: str) -> dict[str, Any]:

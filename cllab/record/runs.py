@@ -1,4 +1,4 @@
-"""Run folders: the one place that knows the names of the files inside.
+"""Run folders: the one place that knows the names of the files inside. What each holds, a module beside it knows.
 
 config.toml     what was asked, complete          events.jsonl   what happened, append-only
 control         what a viewer wants               worker.log     what libraries printed
@@ -17,7 +17,6 @@ from __future__ import annotations
 import json
 import os
 import re
-import shlex
 import shutil
 import signal
 import subprocess
@@ -26,28 +25,22 @@ import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import IO, Any
+from typing import Any
 
-from cllab.errors import CllabError, DataError, UsageError, nearest
+from cllab.errors import DataError, UsageError, nearest
 from cllab.io import files
-from cllab.record import described
+from cllab.record import control, described, launch, queue
 from cllab.record import events as ev
 from cllab.record.described import Described
+from cllab.record.lock import LockedError, RunLock, holder, is_locked
+from cllab.record.log import EventWriter, Tail, last_event
 from cllab.settings.catalog import load
 from cllab.settings.config import RunConfig
 from cllab.text import clean, cleaned
 
-if sys.platform != "win32":
-    import fcntl
-
 MOST_RESULT_BYTES = 64_000_000
-MOST_LOG_BYTES = 1_000_000
 FRESH_SECONDS = 30.0
 """How long a folder may lie there before the process is started for which it was made."""
-CONTROL_COMMANDS = ("pause", "resume", "step", "stop", "trace")
-"""What a viewer may ask: `step` runs to the end of the current task and pauses there; `trace N` traces the next N steps
-(1 without a number), and a run that is paused takes exactly these steps and pauses again."""
-
 _WISHES = {
     "starting": {"stop": "stopping", "pause": "pausing"},
     "training": {"stop": "stopping", "pause": "pausing"},
@@ -59,81 +52,6 @@ _WISHES = {
 def runs_folder(given: str | os.PathLike[str] | None = None) -> Path:
     """Where runs are kept: `given`, else $CLLAB_RUNS, else ./runs."""
     return files.expand(given or os.environ.get("CLLAB_RUNS") or "runs")
-
-
-class LockedError(UsageError):
-    """Another process is training in this run folder."""
-
-
-class RunLock:
-    """An exclusive lock on a run folder, released by the kernel when its holder dies.
-
-    Raises:
-        LockedError: when another process holds it.
-    """
-
-    def __init__(self, path: Path) -> None:
-        self._file: IO[str] = path.open("a+", encoding="utf-8")
-        if sys.platform != "win32":
-            try:
-                self._take()
-            except OSError:
-                self._file.seek(0)
-                owner = self._file.read().strip()
-                self._file.close()
-                raise LockedError(
-                    f"run '{path.parent.name}' is already being trained{f' by process {owner}' if owner else ''}; "
-                    "use cllab attach to watch it"
-                ) from None
-            # a forked child would keep the lock alive after its parent's death
-            os.register_at_fork(after_in_child=self.release)
-        self.sign(os.getpid())
-
-    def fileno(self) -> int:
-        """The open file; a process that inherits it holds the lock as well, until it dies."""
-        return self._file.fileno()
-
-    def sign(self, pid: int) -> None:
-        """Write down whose lock it is."""
-        self._file.seek(0)
-        self._file.truncate()
-        self._file.write(str(pid))
-        self._file.flush()
-
-    def _take(self) -> None:
-        """Lock, trying for a moment: a viewer that asks whether a run is alive holds the lock for some microseconds."""
-        for _ in range(4):
-            try:
-                fcntl.flock(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                return
-            except OSError:
-                time.sleep(0.02)
-        fcntl.flock(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-
-    def release(self) -> None:
-        """Give the lock back."""
-        if not self._file.closed:
-            self._file.close()
-
-
-def inherited(*locks: RunLock) -> tuple[int, ...]:
-    """Open files for `pass_fds`: the new process holds `locks` as well, however long it takes to come up."""
-    return () if sys.platform == "win32" else tuple(lock.fileno() for lock in locks)
-
-
-def is_locked(path: Path) -> bool:
-    """Whether a living process holds the lock at `path`."""
-    if sys.platform == "win32":
-        return False
-    try:
-        with files.open_regular(path) as file:
-            try:
-                fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
-            except OSError:
-                return True
-    except OSError:
-        return False
-    return False
 
 
 @dataclass(frozen=True)
@@ -251,12 +169,7 @@ class Run:
 
     def queue(self) -> tuple[str, ...]:
         """Ids of the runs that train one after another, this one among them; empty for a run that was started alone."""
-        try:
-            lines = files.read_bytes(self.queue_path).decode().split("\n")
-        except (OSError, ValueError):
-            return ()
-        # names of folders beside this one, and nothing else
-        return tuple(line for line in lines if line and line == Path(line).name and line not in (".", ".."))
+        return queue.read(self.queue_path)
 
     def result(self) -> dict[str, Any] | None:
         """`result.json`, None when the run has not ended or the file is torn."""
@@ -270,16 +183,13 @@ class Run:
         """How the run stands, from the locks and the last lines of the log; cheap enough for a list."""
         # looked at first: it is given up for the other lock, by the process that has that one by then
         launched = is_locked(self.launched_path)
-        try:
-            updated = self.events_path.stat().st_mtime
-        except OSError:
-            updated = _changed(self.folder)
+        updated = (_changed_ns(self.events_path) or _changed_ns(self.folder) or 0) / 1e9
         last = self.last_event()
         if is_locked(self.lock_path):
             state = "paused" if isinstance(last, ev.Paused) else "training" if last is not None else "starting"
-            return RunStatus(state, updated=updated, pid=_pid(self.lock_path))
+            return RunStatus(state, updated=updated, pid=holder(self.lock_path))
         if launched:
-            return RunStatus("starting", updated=updated, pid=_pid(self.launched_path))
+            return RunStatus("starting", updated=updated, pid=holder(self.launched_path))
         if isinstance(last, ev.RunEnded):
             if last.status == "done" and not os.path.exists(self.result_path):
                 return RunStatus(
@@ -313,19 +223,7 @@ class Run:
 
     def last_event(self) -> ev.Event | None:
         """The last whole record."""
-        try:
-            with files.open_regular(self.events_path) as file:
-                file.seek(0, os.SEEK_END)
-                size = file.tell()
-                file.seek(max(0, size - 65536))
-                lines = file.read().split(b"\n")
-        except OSError:
-            return None
-        for line in reversed(lines[:-1]):
-            event = ev.from_line(line)
-            if event is not None:
-                return event
-        return None
+        return last_event(self.events_path)
 
     def events(self, *, follow: bool = False, poll: float = 0.1) -> Iterator[ev.Event]:
         """The records so far; with `follow`, further ones as they are written, until the run is over."""
@@ -360,40 +258,26 @@ class Run:
     def command(self, name: str) -> None:
         """Ask the training process for something; it looks between steps and inside of passes over data.
 
-        Appended in one write, so that no other writer's command is lost or mixed with it.
-
         Raises:
             UsageError: for a command that does not exist.
+            CllabError: when it cannot be written down.
         """
-        if name.partition(" ")[0] not in CONTROL_COMMANDS:
-            raise UsageError(f"no command '{name}'{nearest(name, CONTROL_COMMANDS)}")
-        with self.control_path.open("ab", buffering=0) as file:
-            file.write(f"{time.time_ns()} {name}\n".encode())
+        control.ask(self.control_path, name)
 
     def wish(self, state: str) -> str:
         """What the process was asked for last and has not done yet, of a run in `state`: "stopping", "pausing",
         "resuming", or an empty string."""
         wish = _WISHES.get(state, {})
-        if not wish:
+        asked = control.asked_last(self.control_path) if wish else None
+        if asked is None:
             return ""
-        try:
-            # one command a line, the newest last; what was asked of a former process was not asked of this one
-            asked, _, name = files.read_bytes(self.control_path).decode().strip().rpartition("\n")[2].partition(" ")
-            locks = [path for path in (self.launched_path, self.lock_path) if os.path.exists(path)]
-            ours = int(asked) >= locks[0].stat().st_mtime_ns
-        except (OSError, ValueError, IndexError):
-            return ""
-        return wish.get(name.strip(), "") if ours else ""
+        # what was asked of a former process was not asked of this one
+        since = _changed_ns(self.launched_path) or _changed_ns(self.lock_path)
+        return wish.get(asked[1], "") if since is not None and asked[0] >= since else ""
 
     def log_tail(self, lines: int = 12) -> list[str]:
         """The last lines of what libraries and Python printed."""
-        try:
-            with files.open_regular(self.log_path) as file:
-                file.seek(max(0, os.fstat(file.fileno()).st_size - MOST_LOG_BYTES))
-                text = file.read().decode(errors="replace")
-        except OSError:
-            return []
-        return clean(text, lines=True).splitlines()[-lines:]
+        return launch.output(self.log_path, lines)
 
     def start_worker(self, *, resume: bool = False, threads: int = 0) -> subprocess.Popen[bytes]:
         """Train in a detached process, which goes on when the caller and its terminal are gone.
@@ -409,53 +293,16 @@ class Run:
             LockedError: when a process was started already and has not begun to train yet.
             OSError: when the process cannot be started.
         """
-        environment = {**os.environ, "PYTHONUNBUFFERED": "1", "PYTHONFAULTHANDLER": "1", "TQDM_DISABLE": "1"}
-        if threads:
-            environment["OMP_NUM_THREADS"] = str(threads)
-        launcher = shlex.split(os.environ.get("CLLAB_WORKER_CMD", "")) or [sys.executable, "-m", "cllab.worker"]
-        command = [*launcher, str(self.folder.resolve())]
-        self.control_path.unlink(missing_ok=True)  # whatever is asked from here on is asked of the new process
-        launched = RunLock(self.launched_path)
-        try:
-            with self.log_path.open("ab") as log:
-                process = subprocess.Popen(
-                    [*command, "--resume"] if resume else command,
-                    stdin=subprocess.DEVNULL,
-                    stdout=log,
-                    stderr=subprocess.STDOUT,
-                    start_new_session=True,
-                    env=environment,
-                    pass_fds=inherited(launched),
-                )
-            launched.sign(process.pid)
-        finally:
-            launched.release()
-        return process
+        places = launch.Places(self.folder, self.log_path, self.launched_path, self.control_path)
+        return launch.start(places, resume=resume, threads=threads)
 
     def kill(self) -> bool:
         """End a worker that no longer answers, with its children; False when none is alive."""
-        pid = self._worker()
-        if pid is None or sys.platform == "win32":
-            return False
-        try:
-            if os.getpgid(pid) == pid:
-                os.killpg(pid, signal.SIGKILL)
-            else:
-                os.kill(pid, signal.SIGKILL)
-        except ProcessLookupError:
-            return False
-        return True
+        return sys.platform != "win32" and launch.end((self.lock_path, self.launched_path), signal.SIGKILL)
 
     def interrupt(self) -> bool:
         """Ask the worker to stop after this batch with a checkpoint (SIGTERM); False when none is alive."""
-        pid = self._worker()
-        if pid is None:
-            return False
-        try:
-            os.kill(pid, signal.SIGTERM)
-        except ProcessLookupError:
-            return False
-        return True
+        return launch.end((self.lock_path, self.launched_path), signal.SIGTERM)
 
     def delete(self) -> None:
         """Remove the folder.
@@ -466,91 +313,6 @@ class Run:
         if self.is_alive:
             raise LockedError(f"run '{self.id}' is being trained; stop it first")
         shutil.rmtree(self.folder)
-
-    def _worker(self) -> int | None:
-        """The process that trains, or was started to."""
-        return next((_pid(path) for path in (self.lock_path, self.launched_path) if is_locked(path)), None)
-
-
-def _pid(path: Path) -> int | None:
-    """Whose lock it is."""
-    try:
-        return int(files.read_bytes(path, 100))
-    except (OSError, ValueError):
-        return None
-
-
-class Tail:
-    """Reads records as they are appended; a torn last line waits, a rewritten file is read anew."""
-
-    def __init__(self, path: Path) -> None:
-        self.path = path
-        self.restarted = False
-        self._offset = 0
-        self._rest = b""
-        self._inode: int | None = None
-
-    @property
-    def position(self) -> int:
-        """Bytes read so far."""
-        return self._offset
-
-    def read(self, limit: int = 1 << 22) -> list[ev.Event]:
-        """Records that are new since the last call; `restarted` is set when they begin again from the first."""
-        self.restarted = False
-        try:
-            with files.open_regular(self.path) as file:
-                status = os.fstat(file.fileno())
-                if self._inode is not None and (status.st_ino != self._inode or status.st_size < self._offset):
-                    self._offset, self._rest, self.restarted = 0, b"", True
-                self._inode = status.st_ino
-                file.seek(self._offset)
-                chunk = file.read(limit)
-        except OSError:
-            return []
-        self._offset += len(chunk)
-        *lines, self._rest = (self._rest + chunk).split(b"\n")
-        return [event for event in map(ev.from_line, lines) if event is not None]
-
-
-class EventWriter:
-    """A sink: one write per record, so that a reader never sees two halves mixed.
-
-    Raises:
-        OSError: from a call, when the disk is full or the file is gone.
-    """
-
-    def __init__(self, path: Path, *, keep_bytes: int | None = None) -> None:
-        if keep_bytes is not None and path.exists():
-            # what followed the checkpoint will happen again; it is kept aside, never lost
-            data = path.read_bytes()
-            kept = data[
-                : data.rfind(b"\n", 0, keep_bytes) + 1
-            ]  # a log that a crash has shortened may end in half a line
-            _append_whole(path.with_name("discarded.jsonl"), data[len(kept) :])
-            write_atomically(path, kept)
-        self._file = path.open("ab", buffering=0)
-        self.bytes = self._file.tell()
-
-    def __call__(self, event: ev.Event) -> None:
-        object.__setattr__(event, "t", round(time.time(), 3))
-        line = (ev.to_line(event) + "\n").encode()
-        written = self._file.write(line)
-        if written != len(line):
-            self._file.truncate(self.bytes)
-            raise OSError(28, "No space left on device")
-        self.bytes += len(line)
-
-    def sync(self) -> int:
-        """Flush to disk; how many bytes lie there, for a checkpoint that counts on them."""
-        os.fsync(self._file.fileno())
-        return self.bytes
-
-    def close(self) -> None:
-        """Flush to disk and close."""
-        if not self._file.closed:
-            os.fsync(self._file.fileno())
-            self._file.close()
 
 
 class RunStore:
@@ -585,8 +347,8 @@ class RunStore:
             run = Run(folder)
             run.memory_folder.mkdir()
             run.checkpoint_path.parent.mkdir()
-            write_atomically(run.described_path, described.text(config.specs))
-            write_atomically(run.config_path, config.to_toml())
+            files.write_atomically(run.described_path, described.text(config.specs))
+            files.write_atomically(run.config_path, config.to_toml())
         except OSError as error:
             raise UsageError(f"--runs {self.folder}: cannot be written: {error.strerror}") from None
         return run
@@ -663,46 +425,8 @@ class RunStore:
         raise UsageError(f"no run '{name}' in {self.folder}{nearest(name, [r.id for r in runs])}")
 
 
-def _changed(folder: Path) -> float:
+def _changed_ns(path: Path) -> int | None:
     try:
-        return folder.stat().st_mtime
+        return path.stat().st_mtime_ns
     except OSError:
-        return 0.0
-
-
-def write_atomically(path: Path, content: str | bytes) -> None:
-    """Write a whole file and rename it into place, so that a reader sees the old one or the new one."""
-    part = path.with_name(f"{path.name}.{os.getpid()}.part")
-    data = content.encode() if isinstance(content, str) else content
-    try:
-        with part.open("wb") as file:
-            file.write(data)
-            file.flush()
-            os.fsync(file.fileno())
-        part.replace(path)
-    except OSError:
-        part.unlink(missing_ok=True)
-        raise
-
-
-def _append_whole(path: Path, data: bytes) -> None:
-    """Append all of `data`, or nothing when the disk is full."""
-    if not data:
-        return
-    with path.open("ab", buffering=0) as file:
-        before = file.tell()
-        try:
-            while data:
-                data = data[file.write(data) :]
-        except OSError:
-            file.truncate(before)
-            raise
-
-
-def write_error(error: OSError) -> CllabError:
-    """What an operating system error means for a run, in one sentence."""
-    from cllab.errors import TrainingError
-
-    if error.errno == 28:
-        return TrainingError(f"the disk is full{f': {error.filename}' if error.filename else ''}")
-    return TrainingError(f"{error.strerror or error}{f': {error.filename}' if error.filename else ''}")
+        return None

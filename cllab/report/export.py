@@ -16,9 +16,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from cllab.errors import UsageError
+from cllab.io.files import write_atomically
 from cllab.record import events as ev
 from cllab.record.outcome import Outcome, read
-from cllab.record.runs import Run, write_atomically
+from cllab.record.runs import Run
 from cllab.report.export_bcl import Layout, bcl_name, bcl_text
 
 if TYPE_CHECKING:

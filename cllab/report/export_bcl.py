@@ -17,7 +17,7 @@ import numpy as np
 
 from cllab import metrics
 from cllab.errors import UsageError
-from cllab.record.runs import write_atomically
+from cllab.io.files import write_atomically
 
 Layout = Literal["bcl", "gem"]
 

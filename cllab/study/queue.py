@@ -16,7 +16,9 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from cllab.errors import EXIT_DONE, EXIT_FAILED, EXIT_USAGE, CllabError
-from cllab.record.runs import Run, RunLock, inherited, write_atomically
+from cllab.record import queue
+from cllab.record.lock import RunLock, inherited
+from cllab.record.runs import Run
 
 
 class Queue:
@@ -33,7 +35,7 @@ class Queue:
             return
         try:
             for run in runs:
-                write_atomically(run.queue_path, "".join(f"{r.id}\n" for r in runs))
+                queue.write(run.queue_path, [r.id for r in runs])
             for run in runs[1:]:
                 self._locks[run.id] = RunLock(run.queued_path)
         except BaseException:
@@ -81,7 +83,7 @@ def start_queue(runs: Sequence[Run]) -> subprocess.Popen[bytes]:
     Raises:
         OSError: when the process cannot be started.
     """
-    queue = Queue(runs)
+    waiting = Queue(runs)
     try:
         # the process holds the locks from its first moment on, however long it takes to come up
         return subprocess.Popen(
@@ -90,10 +92,10 @@ def start_queue(runs: Sequence[Run]) -> subprocess.Popen[bytes]:
             stdout=subprocess.DEVNULL,
             stderr=subprocess.DEVNULL,
             start_new_session=True,
-            pass_fds=inherited(*queue.locks),
+            pass_fds=inherited(*waiting.locks),
         )
     finally:
-        queue.release()
+        waiting.release()
 
 
 def work(runs: Sequence[Run]) -> int:

@@ -18,7 +18,8 @@ from textual.message import Message
 from textual.message_pump import MessagePump
 
 from cllab.record import events as ev
-from cllab.record.runs import Run, RunStatus, Tail
+from cllab.record.log import Tail
+from cllab.record.runs import Run, RunStatus
 from cllab.record.state import RunState
 
 CHUNK = 1 << 18

@@ -14,7 +14,9 @@ from typing import Any
 from weakref import WeakKeyDictionary
 
 from cllab.errors import CllabError
-from cllab.record.runs import Run, RunStore, Tail, is_locked
+from cllab.record.lock import is_locked
+from cllab.record.log import Tail
+from cllab.record.runs import Run, RunStore
 from cllab.record.state import RunState
 from cllab.text import is_number
 

@@ -12,7 +12,8 @@ import time
 from textual.message_pump import MessagePump
 
 from cllab.record import events as ev
-from cllab.record.runs import Run, Tail
+from cllab.record.log import Tail
+from cllab.record.runs import Run
 from cllab.record.state import RunState
 from cllab.tui.feed import CHUNK, Feed, Hear, fold
 

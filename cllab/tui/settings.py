@@ -17,8 +17,7 @@ from typing import Any, Literal
 from platformdirs import user_config_dir
 
 from cllab.errors import UsageError
-from cllab.io.files import expand
-from cllab.record.runs import write_atomically
+from cllab.io.files import expand, write_atomically
 from cllab.settings.config import dump_toml
 from cllab.settings.spec import FieldSpec, fields_of, param
 

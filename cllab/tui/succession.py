@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from cllab.record.runs import Run, is_locked
+from cllab.record.lock import is_locked
+from cllab.record.runs import Run
 
 
 def place(run: Run, seed: int | None) -> str:

@@ -31,7 +31,8 @@ ROOT = Path(__file__).resolve().parents[2]
 sys.path.insert(0, str(ROOT))
 
 from cllab.record import events as ev  # noqa: E402
-from cllab.record.runs import Run, RunLock  # noqa: E402
+from cllab.record.lock import RunLock  # noqa: E402
+from cllab.record.runs import Run  # noqa: E402
 from tests.tui.recorded import make_run, records  # noqa: E402
 
 RATE = 100.0

@@ -18,8 +18,9 @@ import time
 from pathlib import Path
 
 from cllab.errors import EXIT_DONE, EXIT_TERMINATED
+from cllab.io.files import write_atomically
 from cllab.record import events as ev
-from cllab.record.runs import Run, write_atomically
+from cllab.record.runs import Run
 from tests.recorded import SEEN, TRIANGLE, records
 
 

@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import json
 import os
+import signal
 import tempfile
+import tracemalloc
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 
 import pytest
 
-from cllab.errors import EXIT_DATA, EXIT_DONE, EXIT_FAILED, EXIT_USAGE, UsageError
+from cllab.engine.control import Control
+from cllab.errors import EXIT_DATA, EXIT_DONE, EXIT_FAILED, EXIT_USAGE, CllabError, UsageError
 from cllab.record import events as ev
 from cllab.record.runs import Run, RunStore
 from cllab.settings import sizes
@@ -369,6 +372,67 @@ def test_a_pipe_in_a_run_folder_holds_nothing_up(cllab: Cllab, store: RunStore, 
     run.log_tail()
     index = RunIndex(store)
     index.refresh()
+
+
+@contextmanager
+def no_longer_than(seconds: float) -> Iterator[None]:
+    """Whatever would wait for ever fails instead."""
+
+    def end(number: int, frame: object) -> None:
+        raise AssertionError(f"this took longer than {seconds} s")
+
+    before = signal.signal(signal.SIGALRM, end)
+    signal.setitimer(signal.ITIMER_REAL, seconds)
+    try:
+        yield
+    finally:
+        signal.setitimer(signal.ITIMER_REAL, 0)
+        signal.signal(signal.SIGALRM, before)
+
+
+@pytest.mark.parametrize("kind", ["pipe", "device", "folder"])
+@pytest.mark.parametrize("name", ["events.jsonl", "lock", "worker.log", "control"])
+def test_what_is_no_file_is_not_written_to_either(cllab: Cllab, store: RunStore, name: str, kind: str) -> None:
+    if not hasattr(os, "mkfifo"):
+        pytest.skip("this system has no named pipes")
+    run = write_run(store, config(), status="stopped", result=False)
+    path = run.folder / name
+    path.unlink(missing_ok=True)
+    {"pipe": os.mkfifo, "device": lambda p: p.symlink_to("/dev/zero"), "folder": os.mkdir}[kind](path)
+    opened = len(os.listdir("/proc/self/fd")) if os.path.isdir("/proc/self/fd") else 0
+    why = "Is a directory" if kind == "folder" and name != "events.jsonl" else "not a regular file"
+    with no_longer_than(30):
+        if name in ("events.jsonl", "lock"):
+            said = cllab("resume", run.id, "--quiet")
+            assert said.code == EXIT_FAILED
+            assert said.err.splitlines()[-1] == f"cllab: {why}: {path}"
+        elif name == "worker.log":
+            with pytest.raises(OSError, match=why):
+                run.start_worker(resume=True)
+            assert not run.is_alive
+        else:
+            with pytest.raises(CllabError, match=why):
+                run.command("stop")
+            assert Control(run.control_path, waiting=True).poll() is False
+    if opened:
+        assert len(os.listdir("/proc/self/fd")) == opened, "nothing stays open"
+
+
+def test_a_log_with_a_huge_hole_is_not_read_into_memory(store: RunStore, tmp_path: Path) -> None:
+    run = write_run(store, config(), status="stopped", result=False)
+    whole = run.events_path.read_bytes()
+    kept = whole[: whole.index(b"\n") + 1]
+    with run.events_path.open("ab") as file:
+        file.truncate(len(whole) + (64 << 20))
+    tracemalloc.start()
+    run.sink(keep_bytes=len(kept) + 3).close()
+    assert tracemalloc.get_traced_memory()[1] < 8 << 20
+    tracemalloc.stop()
+    assert run.events_path.read_bytes() == kept
+    aside = run.folder / "discarded.jsonl"
+    assert aside.stat().st_size == len(whole) - len(kept) + (64 << 20)
+    with aside.open("rb") as file:
+        assert file.read(len(whole) - len(kept)) == whole[len(kept) :]
 
 
 # -- where one may not look

@@ -16,7 +16,8 @@ import pytest
 
 from cllab.cli import run as commands
 from cllab.errors import EXIT_DATA, EXIT_DONE, EXIT_INTERRUPTED, EXIT_USAGE
-from cllab.record.runs import Run, RunStore, is_locked
+from cllab.record.lock import is_locked
+from cllab.record.runs import Run, RunStore
 from tests.cli.conftest import Cllab
 from tests.cli.test_tune import PRESET, matrices, wait
 

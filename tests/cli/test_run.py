@@ -189,7 +189,8 @@ TRAINER = """
 import sys, time
 from pathlib import Path
 from cllab.record import events as ev
-from cllab.record.runs import Run, RunLock
+from cllab.record.lock import RunLock
+from cllab.record.runs import Run
 run = Run(Path(sys.argv[1]))
 lock, sink = RunLock(run.lock_path), run.sink()
 sink(ev.TaskStarted(task=0, name="T1", classes=(0,), n_train=1))

@@ -288,7 +288,7 @@ def test_a_disk_that_is_full_anywhere_in_a_checkpoint_is_said_in_one_line(room: 
 import resource, signal, sys, torch
 from pathlib import Path
 from cllab.engine import checkpoint
-from cllab.record.runs import write_error
+from cllab.io.files import write_error
 signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
 resource.setrlimit(resource.RLIMIT_FSIZE, ({room}, {room}))
 try:

@@ -15,7 +15,8 @@ import pytest
 from cllab.engine.control import Control, StopRequested
 from cllab.engine.run import Session
 from cllab.record import events as ev
-from cllab.record.runs import Run, RunLock, RunStore
+from cllab.record.lock import RunLock
+from cllab.record.runs import Run, RunStore
 from cllab.worker import main, train
 from tests.conftest import toy
 

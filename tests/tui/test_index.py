@@ -9,7 +9,8 @@ from pathlib import Path
 import pytest
 
 from cllab.record import events as ev
-from cllab.record.runs import Run, RunLock, RunStore
+from cllab.record.lock import RunLock
+from cllab.record.runs import Run, RunStore
 from cllab.settings.catalog import load
 from cllab.settings.config import RunConfig
 from cllab.tui.estimates import duration, estimate, work

@@ -13,7 +13,8 @@ import pytest
 from textual.pilot import Pilot
 
 from cllab.record import events as ev
-from cllab.record.runs import Run, RunLock
+from cllab.record.lock import RunLock
+from cllab.record.runs import Run
 from cllab.tui.feed import death, last_error
 from cllab.tui.screens.failed import FailedScreen, shortened
 from cllab.tui.screens.help import HelpScreen
@@ -166,7 +167,7 @@ def test_the_death_of_the_process_is_seen_and_named(tmp_path: Path) -> None:
     run = live_run(tmp_path / "20261120-101112-er-s1")
     run.log_path.write_text("reading\nValueError: cannot reshape [3, 4]\n")
     holder = subprocess.Popen(
-        [sys.executable, "-c", "import sys; from pathlib import Path; from cllab.record.runs import RunLock; "
+        [sys.executable, "-c", "import sys; from pathlib import Path; from cllab.record.lock import RunLock; "
          "lock = RunLock(Path(sys.argv[1])); print('locked', flush=True); sys.stdin.read()", str(run.lock_path)],
         stdin=subprocess.PIPE, stdout=subprocess.PIPE, cwd=Path(__file__).parents[2],
     )  # fmt: skip

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from cllab.record import events as ev
-from cllab.record.runs import Tail
+from cllab.record.log import Tail
 from cllab.record.state import RunState
 from cllab.tui.feed import fold
 from cllab.tui.player import EVERY, Timeline

@@ -13,7 +13,8 @@ from textual.strip import Strip
 from textual.widgets import Input
 
 from cllab.record import events as ev
-from cllab.record.runs import Run, RunLock, RunStore
+from cllab.record.lock import RunLock
+from cllab.record.runs import Run, RunStore
 from cllab.tui.app import CllabApp
 from cllab.tui.index import Entry
 from cllab.tui.screens.export import ExportScreen

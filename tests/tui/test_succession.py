@@ -8,7 +8,8 @@ from typing import Any
 import pytest
 
 from cllab.record import events as ev
-from cllab.record.runs import Run, RunLock
+from cllab.record.lock import RunLock
+from cllab.record.runs import Run
 from cllab.study.queue import start_queue
 from cllab.tui.succession import place, successor
 from tests.tui.conftest import live_run

@@ -17,7 +17,8 @@ from pathlib import Path
 
 import pytest
 
-from cllab.record.runs import Run, is_locked
+from cllab.record.lock import is_locked
+from cllab.record.runs import Run
 from tests.tui.recorded import make_run
 
 pytestmark = pytest.mark.skipif(

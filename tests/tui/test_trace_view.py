@@ -12,7 +12,8 @@ import pytest
 from textual.pilot import Pilot
 
 from cllab.record import events as ev
-from cllab.record.runs import Run, RunLock
+from cllab.record.lock import RunLock
+from cllab.record.runs import Run
 from cllab.record.state import RunState, Series
 from cllab.tui.feed import fold
 from cllab.tui.glyphs import ASCII

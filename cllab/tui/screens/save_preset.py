@@ -11,8 +11,7 @@ from textual.binding import Binding, BindingType
 from textual.containers import Vertical
 from textual.widgets import Input, Static
 
-from cllab.io.files import expand
-from cllab.record.runs import write_atomically
+from cllab.io.files import expand, write_atomically
 from cllab.tui.draft import Draft
 from cllab.tui.screens.dialog import Dialog
 from cllab.tui.widgets.field import Field
