@@ -10,7 +10,7 @@ from dataclasses import dataclass
 import torch
 import torch.nn.functional as F
 
-from cllab.methods.base import Method, MethodInfo
+from cllab.methods.base import Method, MethodInfo, Work
 from cllab.settings.spec import param
 
 
@@ -33,7 +33,11 @@ class MyMethod(Method):
         super().__init__(config, learner)
         self.teacher = None  # what is made here is saved in checkpoints
 
-    def end_task(self, task, loop):
+    def learn(self, task):
+        yield from super().learn(task)
+        yield Work(self._keep)
+
+    def _keep(self):
         self.teacher = self.learner.frozen_copy()
 
     def loss(self, batch):

@@ -13,12 +13,14 @@ from cllab.data.where import dataset_status
 from cllab.engine import run as engine
 from cllab.engine.control import Control
 from cllab.engine.run import Session
+from cllab.learner.phases import Phase
 from cllab.methods.bcl_dual import BCLDual
 from cllab.record import events as ev
 from cllab.record import traces
 from cllab.settings import presets
 from cllab.study import plan
 from tests.conftest import Record
+from tests.engine.sessions import begin
 
 MNIST = [n for n in presets.names() if n.endswith(("-permuted20", "-rotated20"))]
 
@@ -94,9 +96,10 @@ def test_a_few_batches_of_the_large_benchmarks(
     assert session.learner.heads is not None
     for task in session.stream.tasks[:2]:
         assert len(task.classes) == 5
-        session.loop.begin(task)
+        session.loop.begin()
         session.loop.do(lambda task=task: session._begin_task(task))  # type: ignore[misc]
-        session.loop.fit(task.train, phase="stream")
+        begin(session)
+        session.loop.fit(Phase("stream", task.train))
     assert all(torch.isfinite(p).all() for p in session.learner.model.parameters())
     assert session.learner.model.n_classes == 10
     assert not session.learner.pipeline.names  # the originals do not augment

@@ -9,17 +9,15 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import torch
 from torch import Tensor
 
 from cllab.data.base import Dataset, Split, TensorImages
 from cllab.data.info import DatasetInfo
+from cllab.data.stream import Stream, Task
 from cllab.errors import DataError, UsageError
-
-if TYPE_CHECKING:
-    from cllab.scenarios.base import Stream, Task
 
 
 @dataclass(frozen=True)

@@ -141,7 +141,6 @@ def prepared(
     epoch: Plan,
     position: Position,
     mix: bool,
-    label: int | None,
     phase: str,
 ) -> Iterator[Batch]:
     """The batches from `position.batch` on, made a chunk at a time.
@@ -152,7 +151,7 @@ def prepared(
         epoch: the plan.
         position: kept up to date, so that a checkpoint can enter the chunk again.
         mix: whether images are pasted into one another (CutMix).
-        label, phase: see `Batch`.
+        phase: see `Batch`.
     """
     flat, cuts = epoch.flat, epoch.cuts
     drawing = generators(learner.rng, "augment", phase)
@@ -195,7 +194,7 @@ def prepared(
                 epoch.from_stream[i],
                 None if others is None else others[k],
                 None if shares is None else shares[k],
-                label,
+                learner.label,
                 phase,
                 learner.heads,
             )

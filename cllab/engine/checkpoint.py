@@ -18,7 +18,7 @@ from torch import Tensor, nn
 from cllab.errors import UsageError
 from cllab.models.base import Network
 
-FORMAT = 2
+FORMAT = 3
 
 
 class UnreadableError(UsageError):

@@ -5,38 +5,34 @@ augmented and normalized a chunk of many batches at a time (`batches`), and a st
 step waits for the device; losses are read when a record is due (`meter`), and what a method publishes when a step is
 traced (`trace`).
 
-A task is a sequence of `do` and `fit` calls. The loop counts them, so that a resumed task skips what was done and
+A task is a list of pieces (`learner.phases`). The loop counts them, so that a resumed task skips what was done and
 enters the phase that was interrupted at the batch where it stood.
 """
 
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import replace
+from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal, Protocol
+from typing import Any, Protocol
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from cllab.data.base import Split, join
 from cllab.engine import trace
 from cllab.engine.batches import REPLAY, Position, generators, plan, prepared, set_states, states
 from cllab.engine.control import Control
 from cllab.engine.meter import Clock, Meter
-from cllab.engine.schedule import learning_rate, make_optimizer, set_rate, stepper
+from cllab.engine.optimizers import Optimizers, set_rate, stepper
+from cllab.engine.schedule import learning_rate
 from cllab.errors import TrainingError
 from cllab.learner.batch import Batch, Descend, Replay
 from cllab.learner.learner import Learner
+from cllab.learner.phases import Phase
 from cllab.methods.base import Method
 from cllab.record import events as ev
 from cllab.settings.config import RunConfig
-
-if TYPE_CHECKING:
-    from cllab.scenarios.base import Stream, Task
-
-Loss = Callable[[Batch], dict[str, Tensor]]
 
 
 class Watcher(Protocol):
@@ -55,37 +51,30 @@ class Loop:
     `trace_folder` is where arrays of traced steps go; None keeps only their scalars.
     """
 
-    def __init__(
-        self, method: Method, learner: Learner, config: RunConfig, control: Control, watcher: Watcher, stream: Stream
-    ) -> None:
+    def __init__(self, method: Method, learner: Learner, config: RunConfig, control: Control, watcher: Watcher) -> None:
         self.method = method
         self.learner = learner
         self.config = config
         self.train = config.train
         self.control = control
         self.watcher = watcher
-        self.stream = stream
-        self.online = stream.online
         self.trace_folder: Path | None = None
-        self.optimizer: torch.optim.Optimizer | None = None
-        self.task: Task | None = None
+        self.optimizers = Optimizers(config.train, learner)
         self.samples = 0
         self.done = 0
         self.cursor = 0
         self._inside = False
         self.whole = True  # whether what the run is now can be gone back to; not in the middle of work between phases
         self.position: Position | None = None
-        self._extra: torch.optim.Optimizer | None = None
-        self._extra_state: dict[str, Any] | None = None
         self._meter: Meter | None = None
         self._cutmix = "cutmix" in config.train.augment
         self._autocast = config.train.precision == "bfloat16"
 
     # -- the journal of a task
 
-    def begin(self, task: Task, done: int = 0) -> None:
-        """Start counting the work of `task`, of which `done` pieces are finished."""
-        self.task, self.cursor, self.done, self._inside = task, 0, done, False
+    def begin(self, done: int = 0) -> None:
+        """Start counting the pieces of a task, of which `done` are finished."""
+        self.cursor, self.done, self._inside = 0, done, False
 
     def do(self, work: Callable[[], None]) -> None:
         """Run `work` once: skipped when the task is resumed after it. Everything between phases goes through here.
@@ -110,85 +99,37 @@ class Loop:
             raise RuntimeError("loop.do and loop.fit cannot be called inside one another")
         self._inside = True
 
-    def renew(self, *, model: bool = False, head: str = "linear") -> None:
-        """A fresh optimizer; with `model`, for a freshly drawn network of as many classes (inside `do`)."""
-        if model:
-            self.learner.model = self.learner.new_model(max(self.learner.seen) + 1, head)  # type: ignore[arg-type]
-        self.optimizer = make_optimizer(self.method.parameters(), self.train, self.learner.device)
-
     # -- phases
 
-    def fit(
-        self,
-        split: Split,
-        *,
-        phase: str,
-        replay: Replay = "none",
-        epochs: int | None = None,
-        batch_size: int | None = None,
-        drop_last: bool = True,
-        loss: Loss | None = None,
-        parameters: Sequence[nn.Parameter] | None = None,
-        optimizer: Literal["sgd", "adam", "radam", "adamw"] = "adam",
-        lr: float | None = None,
-        train_mode: bool = True,
-        cutmix: bool = True,
-    ) -> None:
-        """Train on `split`.
-
-        Args:
-            phase: its name; "stream" and "memory" follow the `[train]` table.
-            replay: how the memory is mixed in.
-            epochs, batch_size: the `[train]` table's by default; in its place `train.steps`, where that is given, tells
-                how long the phase "stream" takes.
-            drop_last: leave out a last batch that is not full (unless it is the only one).
-            loss: the method's by default.
-            parameters, optimizer, lr: another optimizer, with momentum's and schedule's place taken by a constant rate.
-            train_mode: False keeps the model in eval mode.
-            cutmix: False keeps the images of this phase whole.
-        """
+    def fit(self, phase: Phase) -> None:
+        """Train."""
         if self.cursor < self.done:
             self.cursor += 1
             return
         self._enter()
-        limit = self.train.steps if phase == "stream" and epochs is None else 0
-        if epochs is None:
-            epochs = self.train.memory_epochs if phase == "memory" else max(self.train.epochs, min(limit, 1))
-        size = batch_size or self.train.batch_size
-        if len(split) and epochs:
-            self._fit(
-                split,
-                phase,
-                replay,
-                epochs,
-                limit,
-                size,
-                drop_last,
-                loss,
-                parameters,
-                optimizer,
-                lr,
-                train_mode,
-                cutmix,
-            )
-        self._undivided(lambda: self.method.after_fit(phase, split, self))
-        self.position, self._extra, self._inside = None, None, False
+        data = self.learner.memory.split() if phase.data is None else phase.data
+        split = data() if callable(data) else data
+        if len(split) and self._epochs(phase):
+            self._fit(phase, split)
+        self.optimizers.drop("phase")
+        self.position, self._inside = None, False
         self.done = self.cursor + 1
         self.cursor += 1
 
-    def batches(
-        self, split: Split, *, purpose: str, batch_size: int | None = None, augment: bool = False
-    ) -> Iterator[Batch]:
-        """The samples of `split` in an order of its own for `purpose`, to look at: the order of training does not
-        change."""
-        learner = self.learner
-        order = torch.randperm(len(split), generator=learner.rng.cpu(f"look:{purpose}")).to(split.device)
-        ids, label = split.sample_ids(), self._label()
-        for part in learner.passes.over(torch.split(order, batch_size or self.train.batch_size), purpose):
-            raw = split.fetch(part)
-            seen = learner.pipeline(raw, learner.rng.cpu(f"look-augment:{purpose}")) if augment else raw
-            x = learner.normalize(seen)
-            yield Batch(x, split.labels[part], raw, ids[part], len(part), task_label=label, heads=learner.heads)
+    def steps_of(self, phase: Phase, n: int, n_memory: int) -> int:
+        """Gradient steps of `phase` over `n` samples with `n_memory` stored ones; methods may take several a batch."""
+        limit = self.train.steps if phase.name == "stream" and phase.epochs is None else 0
+        epochs = self._epochs(phase)
+        if not n or not epochs:
+            return 0
+        size = phase.batch_size or self.train.batch_size
+        return limit or epochs * self.steps_per_epoch(n, phase.replay, size, n_memory, drop_last=phase.drop_last)
+
+    def _epochs(self, phase: Phase) -> int:
+        train = self.train
+        if phase.epochs is not None:
+            return phase.epochs
+        return train.memory_epochs if phase.name == "memory" else max(train.epochs, min(train.steps, 1))
 
     def steps_per_epoch(self, n: int, replay: Replay, batch_size: int, n_memory: int, *, drop_last: bool = True) -> int:
         """How many batches `n` samples make."""
@@ -198,79 +139,48 @@ class Loop:
             n += n_memory
         return max(1, n // batch_size) if drop_last else -(-n // batch_size) - (n % batch_size == 1 and n > 1)
 
-    def stream_steps(self, n: int, replay: Replay, n_memory: int) -> int:
-        """Steps of the phase "stream" over `n` samples, as the `[train]` table has it."""
-        train = self.train
-        return train.steps or train.epochs * self.steps_per_epoch(n, replay, train.batch_size, n_memory)
-
-    def _label(self) -> int | None:
-        return self.task.index if self.task is not None and self.task.has_label else None
-
-    def _fit(
-        self,
-        split: Split,
-        phase: str,
-        replay: Replay,
-        epochs: int,
-        limit: int,
-        batch_size: int,
-        drop_last: bool,
-        loss: Loss | None,
-        parameters: Sequence[nn.Parameter] | None,
-        optimizer_name: Literal["sgd", "adam", "radam", "adamw"],
-        lr: float | None,
-        train_mode: bool,
-        use_cutmix: bool,
-    ) -> None:
+    def _fit(self, phase: Phase, split: Split) -> None:
         learner, memory = self.learner, self.learner.memory
+        name, replay, batch_size = phase.name, phase.replay, phase.batch_size or self.train.batch_size
         n_memory = len(memory) if replay != "none" else 0
         whole = join(memory.split(), split) if n_memory else split
         ids = whole.sample_ids()
-        steps = self.steps_per_epoch(len(split), replay, batch_size, n_memory, drop_last=drop_last)
-        total = limit or steps * epochs
+        steps = self.steps_per_epoch(len(split), replay, batch_size, n_memory, drop_last=phase.drop_last)
+        total = self.steps_of(phase, len(split), n_memory)
         epochs = -(-total // steps)
         position = self.position
         if position is None:
             position = self.position = Position()
-            self.watcher.emit(ev.PhaseStarted(phase=phase, task=learner.task, steps=total))
+            self.watcher.emit(ev.PhaseStarted(phase=name, task=learner.task, steps=total))
         else:
-            self.watcher.on_enter(phase)
-        if parameters is None:
-            optimizer = self.optimizer
-            assert optimizer is not None
-        else:
-            own = replace(self.train, optimizer=optimizer_name, lr=lr or self.train.lr)
-            optimizer = make_optimizer(parameters, own, learner.device)
-            if self._extra_state is not None:
-                optimizer.load_state_dict(self._extra_state)
-                self._extra_state = None
-            self._extra = optimizer
+            self.watcher.on_enter(name)
+        optimizer, factors = self.optimizers.get(phase.optim)
         meter = self._meter = Meter(position, max(1, min(total // 200, 50)), learner.device)
-        compute = loss or self.method.loss
-        descend = self._descend(optimizer)
+        compute = phase.loss or self.method.loss
+        descend = self._descend(optimizer, factors)
         self.control.enter_task(learner.task)
         torch.set_num_threads(learner.threads[0])
-        learner.model.train(train_mode)
+        learner.model.train(phase.train_mode)
         clock = Clock()
         while position.epoch < epochs:
-            rate = self._rate(phase, position.epoch) if lr is None else lr
-            set_rate(optimizer, rate)
+            rate = self._rate(name, position.epoch) if phase.optim.lr is None else phase.optim.lr
+            set_rate(optimizer, rate, factors)
             learner.rate = rate
-            orders = generators(learner.rng, "order", phase)
+            orders = generators(learner.rng, "order", name)
             if not position.order:
                 position.order = states(orders)
             else:
                 set_states(orders, position.order)
             order, order_replay = next(iter(orders.values())), orders[REPLAY["order"]]
-            drawn = plan(len(split), n_memory, replay, batch_size, drop_last, order, order_replay, learner.device)
-            mix, before = use_cutmix and self._cutmix, position.epoch * len(drawn.cuts)
+            drawn = plan(len(split), n_memory, replay, batch_size, phase.drop_last, order, order_replay, learner.device)
+            mix, before = phase.cutmix and self._cutmix, position.epoch * len(drawn.cuts)
             drawn = drawn.first(total - before)
-            for batch in prepared(learner, whole, ids, drawn, position, mix, self._label(), phase):
-                if learner.model.training is not train_mode:
-                    learner.model.train(train_mode)
+            for batch in prepared(learner, whole, ids, drawn, position, mix, name):
+                if learner.model.training is not phase.train_mode:
+                    learner.model.train(phase.train_mode)
                 learner.tracing = self.control.trace_steps > 0
                 learner.passes.undivided = True
-                if loss is None and phase == "stream":
+                if phase.loss is None and name == "stream":
                     terms = self.method.step(batch, descend)
                 else:
                     terms = descend(functools.partial(compute, batch), batch)
@@ -279,27 +189,27 @@ class Loop:
                 position.batch += 1
                 learner.passes.undivided = False
                 clock.images += len(batch.y)
-                if phase == "stream":
+                if name == "stream":
                     self.samples += batch.n_stream
                 if meter.add(terms):
-                    self._report(phase, before + position.batch, total, rate, meter, clock)
+                    self._report(name, before + position.batch, total, rate, meter, clock)
                 if learner.tracing:
                     self._publish(terms)
-                self.watcher.on_step(phase)
+                self.watcher.on_step(name)
             if meter.n:
-                self._report(phase, before + position.batch, total, rate, meter, clock)
+                self._report(name, before + position.batch, total, rate, meter, clock)
             if not position.ended:  # else a process was stopped in what follows
                 means: dict[str, float | None] = {k: s / position.counts[k] for k, s in position.sums.items()}
                 self.watcher.emit(
-                    ev.EpochEnded(task=learner.task, phase=phase, epoch=position.epoch, epochs=epochs, losses=means)
+                    ev.EpochEnded(task=learner.task, phase=name, epoch=position.epoch, epochs=epochs, losses=means)
                 )
                 position.ended = True
-            self.watcher.on_epoch(phase, position.epoch, epochs)
+            self.watcher.on_epoch(name, position.epoch, epochs)
             position.epoch, position.batch, position.chunk, position.ended = position.epoch + 1, 0, 0, False
             position.order, position.augment = {}, {}
             position.sums, position.counts = {}, {}
 
-    def _descend(self, optimizer: torch.optim.Optimizer) -> Descend:
+    def _descend(self, optimizer: torch.optim.Optimizer, factors: list[float]) -> Descend:
         learner, method, autocast = self.learner, self.method, self._autocast
         moved = [p for group in optimizer.param_groups for p in group["params"]]
         step = stepper(optimizer)
@@ -314,16 +224,16 @@ class Loop:
             else:
                 terms = loss()
                 total = _sum(terms)
-            total.backward()  # type: ignore[no-untyped-call]
+            torch.autograd.backward(total, inputs=moved)
             usual = learner.rate
             if lr is not None:
                 learner.rate = lr
-                set_rate(optimizer, lr)
+                set_rate(optimizer, lr, factors)
             method.after_backward(batch)
             step()
             if lr is not None:
                 learner.rate = usual
-                set_rate(optimizer, usual)
+                set_rate(optimizer, usual, factors)
             if clear:  # what zero_grad does, without its bookkeeping
                 for p in moved:
                     p.grad = None
@@ -334,7 +244,7 @@ class Loop:
 
     def _rate(self, phase: str, epoch: int) -> float:
         train = self.train
-        if phase == "stream" and self.online:
+        if phase == "stream" and self.learner.online:
             return train.lr * train.stream_lr_scale
         return learning_rate(train.schedule, epoch, train.lr, warmup_scale=train.warmup_scale)
 
@@ -397,19 +307,14 @@ class Loop:
         return {
             "done": self.done,
             "samples": self.samples,
-            "optimizer": self.optimizer.state_dict() if self.optimizer is not None else None,
-            "extra": self._extra.state_dict() if self._extra is not None else None,
+            "optimizers": self.optimizers.state(),
             "position": dict(vars(position)) if position is not None else None,
         }
 
     def load_state(self, state: dict[str, Any]) -> None:
         """Restore what `state` returned; the model must be in place."""
         self.samples = int(state["samples"])
-        if state["optimizer"] is not None:
-            self.renew()
-            assert self.optimizer is not None
-            self.optimizer.load_state_dict(state["optimizer"])
-        self._extra_state = state["extra"]
+        self.optimizers.load_state(state["optimizers"])
         if state["position"] is not None:
             self.position = Position(**state["position"])
             for key in ("order", "augment"):

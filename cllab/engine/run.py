@@ -12,6 +12,7 @@ from typing import Any
 import torch
 
 from cllab.data.augment.pipeline import Augment
+from cllab.data.base import Split
 from cllab.engine import checkpoint, saved, snapshot
 from cllab.engine.control import Control
 from cllab.engine.evaluation import Accuracies, Evaluator
@@ -22,6 +23,7 @@ from cllab.errors import UsageError
 from cllab.learner.heads import Heads
 from cllab.learner.learner import Learner
 from cllab.learner.passes import Passes
+from cllab.learner.phases import Offer, Phase, Piece
 from cllab.learner.rng import Rng, derive
 from cllab.memory.base import Memory
 from cllab.methods.base import Method
@@ -95,9 +97,9 @@ class Session:
         info = self.dataset.info
         if config.train.normalize == "unit":
             info = dataclasses.replace(info, mean=(0.0,), std=(1.0,))
-        self.learner = Learner(make, memory, rng, info, augment, device, online=self.stream.online)
+        self.learner = Learner(make, memory, rng, info, augment, device, config.train)
         self.learner.passes = self.passes
-        self.learner.n_tasks = self.stream.n_tasks
+        self.learner.follow(self.stream)
         if all(task.has_label for task in self.stream.tasks):
             parts = [task.classes for task in self.stream.tasks]
             self.learner.heads = Heads.of(parts, self.stream.n_classes, device)
@@ -109,9 +111,9 @@ class Session:
             2000 if device.type == "cuda" else max(100, min(1000, 3_000_000 // (shape[1] * shape[2] * 3)))
         )
         self.method: Method = method_cls(method_config, self.learner)
-        rehearses = config.train.memory_epochs > 0 and memory.capacity > 0
-        self._last_phase = "memory" if rehearses or self.method.info.memory_only else "stream"
-        self.loop = Loop(self.method, self.learner, config, control, self, self.stream)
+        # the phase that decides a task's accuracy: the last that the `[train]` table speaks of
+        self._last_phase = "memory" if self.learner.rehearses or self.method.info.memory_only else "stream"
+        self.loop = Loop(self.method, self.learner, config, control, self)
         self.loop.trace_folder = run.traces_folder if run else None
         self.evaluator = Evaluator(
             self.stream,
@@ -225,7 +227,7 @@ class Session:
                     for t in stream.tasks
                 ),
                 counts=tuple(tuple(int(v) for v in row) for row in stream.counts.tolist()),
-                steps=tuple(self.method.planned_steps(t, self.loop, self.stream) for t in stream.tasks),
+                steps=tuple(self.planned_steps(t) for t in stream.tasks),
                 passes=tuple(self._planned_passes(t) for t in stream.tasks),
                 n_parameters=sum(p.numel() for p in self.learner.model.parameters()),
                 versions=versions(),
@@ -256,13 +258,31 @@ class Session:
         covered = len(self.evaluator.covered(task.index))
         if config.evaluate.every or config.evaluate.epochs or config.evaluate.report == "best" or not covered:
             return 0, 0, 1
-        steps = self.method.planned_steps(task, self.loop, self.stream)
+        steps = self.planned_steps(task)
         looked = sum(v for k, v in self._planned_passes(task, glancing=False).items() if k != "evaluate")
         images = int(GLANCING * (steps * config.train.batch_size / FORWARD + looked))
         times = min(GLANCES, images // (covered * LEAST_IMAGES))
         if times < 2:
             return 0, 0, 1
         return times, images // (covered * times), max(1, steps // (times + 1))
+
+    def planned_steps(self, task: Task) -> int:
+        """Optimizer steps that `task` will take, by its method's own list."""
+        capacity = self.learner.memory.capacity
+        before = sum(len(t.train) for t in self.stream.tasks[: task.index])
+        held, steps = min(capacity, before), 0
+        for piece in self.method.learn(task):
+            if isinstance(piece, Offer):
+                held = min(capacity, before + len(task.train))
+            elif isinstance(piece, Phase):
+                if piece.data is None:
+                    n = held
+                elif callable(piece.data):
+                    n = piece.size or 0
+                else:
+                    n = len(piece.data)
+                steps += self.loop.steps_of(piece, n, held if piece.replay != "none" else 0)
+        return steps
 
     def _planned_passes(self, task: Task, *, glancing: bool = True) -> dict[str, int]:
         """Images that are only looked at in `task`, by kind of pass."""
@@ -285,7 +305,7 @@ class Session:
         for task in self.stream.tasks[self.position :]:
             self._task(task)
             self.position = task.index + 1
-            self.loop.begin(task)
+            self.loop.begin()
             # the record first: a checkpoint knows how much of the log belongs to it
             self.emit(ev.CheckpointSaved(task=task.index))
             self.save()
@@ -296,18 +316,12 @@ class Session:
     def _task(self, task: Task) -> None:
         loop, method = self.loop, self.method
         self._glances = self._plan_glances(task)
-        loop.begin(task, loop.done if self.learner.task == task.index else 0)
+        loop.begin(loop.done if self.learner.task == task.index else 0)
         before = dict(self.seconds)
         with self._training():
             loop.do(lambda: self._begin_task(task))
-            method.learn(task, loop)
-            if loop.online:
-                loop.do(lambda: self._update_memory(task))
-                if self.config.train.memory_epochs and (len(self.learner.memory) or method.info.memory_only):
-                    method.rehearse(task, loop)
-            loop.do(lambda: method.end_task(task, loop))
-            if not loop.online:
-                loop.do(lambda: self._update_memory(task))
+            for piece in method.learn(task):
+                self.go(task, piece)
         loop.do(lambda: self._end_task(task, before))
 
     def _begin_task(self, task: Task) -> None:
@@ -324,20 +338,31 @@ class Session:
                 learner.model.reset_head(max(n, learner.model.n_classes))
             else:
                 learner.model.grow(n)
-        self.method.begin_task(task)
-        self.loop.renew()
+        self.loop.optimizers.drop("task")
         self.emit(ev.TaskStarted(task=task.index, name=task.name, classes=task.classes, n_train=len(task.train)))
 
-    def _update_memory(self, task: Task) -> None:
+    def go(self, task: Task, piece: Piece) -> None:
+        """Do a piece of `task`, unless it was done before."""
+        if isinstance(piece, Phase):
+            self.loop.fit(piece)
+        elif isinstance(piece, Offer):
+            offered = piece.split
+            self.loop.do(lambda: self._update_memory(task, offered() if callable(offered) else offered))
+        else:
+            self.passes.fallback = piece.name or "working"
+            self.loop.do(piece.do)
+            self.passes.fallback = "working"
+
+    def _update_memory(self, task: Task, offered: Split | None) -> None:
         learner, memory = self.learner, self.learner.memory
         if memory.capacity == 0:
             return
         self.emit(ev.PhaseStarted(phase="select", task=task.index))
         began = self._clock()
         with self._timed("memory", instead_of="train"):
-            if self.method.info.memory_update == "task" or memory.info.per_task:
+            if offered is not None:
                 with self.passes.work("select"):
-                    memory.update(self.method.offered(task), learner)
+                    memory.update(offered, learner)
             added, evicted = memory.take_counts()
             name = f"after_task_{task.index + 1:02d}.npz" if self.run else ""
             if self.run:

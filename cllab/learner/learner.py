@@ -12,10 +12,13 @@ from torch import Tensor, nn
 
 from cllab.data.augment.pipeline import Augment, normalize
 from cllab.data.base import DatasetInfo, Split
+from cllab.data.stream import Stream
+from cllab.learner.batch import Batch
 from cllab.learner.heads import Heads
 from cllab.learner.passes import Passes
 from cllab.learner.rng import Rng
 from cllab.models.base import HeadKind, Network
+from cllab.settings.config import TrainConfig
 
 if TYPE_CHECKING:
     from cllab.memory.base import Memory
@@ -32,15 +35,17 @@ class Learner:
         seen: labels that occurred so far, the current task's included, ascending.
         old: labels that occurred before the current task.
         own: the current task's own classes.
-        online: whether each sample of the stream may be read once.
         step: steps of the loop so far, one a batch.
         updates: gradient steps so far; more than `step` for methods that take several a batch.
         rate: learning rate of the gradient step at hand.
-        n_tasks: tasks of the stream, for what is divided among them.
         heads: which classes compete, where the scenario names the task; None when all do.
         tracing: whether this step is looked at; what is computed only to be published is computed only then.
         traces: what was published of this step so far.
         passes: through which everything goes that looks at many samples outside of a step.
+        settings: the `[train]` table.
+        online: whether each sample of the stream may be read once.
+        n_tasks: tasks of the stream, for what is divided among them.
+        stream: what is learned, task by task; only methods that need "past-data" may look back.
     """
 
     def __init__(
@@ -51,10 +56,7 @@ class Learner:
         info: DatasetInfo,
         augment: Augment,
         device: torch.device,
-        *,
-        online: bool = False,
-        threads: tuple[int, int] = (1, 1),
-        bulk_size: int = 1000,
+        settings: TrainConfig | None = None,
     ) -> None:
         self._make_model = make_model
         self.memory = memory
@@ -62,9 +64,12 @@ class Learner:
         self.info = info
         self.pipeline = augment
         self.device = device
-        self.online = online
-        self.threads = threads
-        self.bulk_size = bulk_size
+        self.settings = settings or TrainConfig()
+        self.stream: Stream
+        self.online = False
+        self.n_tasks = 1
+        self.threads = (1, 1)
+        self.bulk_size = 1000
         self.model: Network
         self.task = -1
         self.seen: tuple[int, ...] = ()
@@ -73,16 +78,34 @@ class Learner:
         self.step = 0
         self.updates = 0
         self.rate = 0.0
-        self.n_tasks = 1
         self.heads: Heads | None = None
         self.tracing = False
         self.traces: dict[str, Tensor] = {}
         self.passes = Passes()
 
+    def follow(self, stream: Stream) -> None:
+        """Learn `stream`, from its first task on."""
+        self.stream, self.online, self.n_tasks = stream, stream.online, stream.n_tasks
+
+    @property
+    def label(self) -> int | None:
+        """The number of the current task where the scenario gives it."""
+        named = self.task >= 0 and self.stream.tasks[self.task].has_label
+        return self.task if named else None
+
+    @property
+    def rehearses(self) -> bool:
+        """Whether the memory is trained on after an online stream has passed."""
+        return self.online and self.settings.memory_epochs > 0 and self.memory.capacity > 0
+
     def new_model(self, n_classes: int, head: HeadKind = "linear") -> Network:
         """A freshly drawn network of the run's kind."""
         with self.seeded("init"):
             return self._make_model(n_classes, head)
+
+    def begin_anew(self, head: HeadKind = "linear") -> None:
+        """A freshly drawn network of as many classes takes the model's place."""
+        self.model = self.new_model(max(self.seen) + 1, head)
 
     def frozen_copy(self) -> Network:
         """The model as it is now, in eval mode and without gradients: a teacher."""
@@ -131,6 +154,19 @@ class Learner:
         with self.bulk():
             net = self.model if model is None else model
             return torch.cat([net(x) for x, _ in self._bulk_batches(split)])
+
+    def batches(
+        self, split: Split, *, purpose: str, batch_size: int | None = None, augment: bool = False
+    ) -> Iterator[Batch]:
+        """The samples of `split` in an order of its own for `purpose`, to look at: the order of training does not
+        change."""
+        order = torch.randperm(len(split), generator=self.rng.cpu(f"look:{purpose}")).to(split.device)
+        ids = split.sample_ids()
+        for part in self.passes.over(torch.split(order, batch_size or self.settings.batch_size), purpose):
+            raw = split.fetch(part)
+            seen = self.pipeline(raw, self.rng.cpu(f"look-augment:{purpose}")) if augment else raw
+            x = self.normalize(seen)
+            yield Batch(x, split.labels[part], raw, ids[part], len(part), task_label=self.label, heads=self.heads)
 
     def _bulk_batches(self, split: Split) -> Iterator[tuple[Tensor, Tensor]]:
         parts = torch.split(torch.arange(len(split), device=split.device), self.bulk_size)

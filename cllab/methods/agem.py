@@ -6,19 +6,16 @@ one constraint, on the gradient of a batch drawn from the memory of all earlier 
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor
 
 from cllab.learner.heads import cross_entropy
 from cllab.methods import _replay as rp
-from cllab.methods.base import Batch, Method, MethodInfo
+from cllab.methods.base import Batch, Method, MethodInfo, Phase, Piece, Task, Work
 from cllab.settings.spec import param
-
-if TYPE_CHECKING:
-    from cllab.scenarios.base import Task
 
 
 class AGEM(Method):
@@ -34,7 +31,6 @@ class AGEM(Method):
         memory="ring",
         policies=("ring",),
         replay="none",
-        memory_update="step",
     )
 
     @dataclass(frozen=True, kw_only=True)
@@ -43,8 +39,10 @@ class AGEM(Method):
 
         reference_size: int = param(256, "Replayed samples behind the reference gradient", low=1)
 
-    def begin_task(self, task: Task) -> None:
-        rp.begin_task(self.learner)
+    def learn(self, task: Task) -> Iterator[Piece]:
+        yield Work(lambda: rp.begin_task(self.learner))
+        yield Phase("stream", task.train)
+        yield from self.remember(None)
 
     def loss(self, batch: Batch) -> dict[str, Tensor]:
         return {"cross-entropy": batch.cross_entropy(self.learner.model(batch.x))}

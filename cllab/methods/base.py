@@ -1,26 +1,30 @@
 """The contract of a method.
 
-A method fills in the blanks of the one training loop: `loss` and hooks around it, and `learn` where its algorithm is
-not plain SGD on the stream. Its attributes are its state: what it makes itself is saved and restored for it.
+A method says what a task is made of (`learn`) and what is lost on a batch (`loss`), and edits a step where its
+algorithm does (`step`, `after_backward`, `after_step`) or what is predicted (`predict`, `prepare_evaluation`). Its
+attributes are its state: what it makes itself is saved and restored for it.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, ClassVar, Literal
+from typing import Any, ClassVar
 
 from torch import Tensor, nn
 
 from cllab.data.base import Split
+from cllab.data.stream import Task as Task
 from cllab.learner.batch import Batch as Batch
 from cllab.learner.batch import Descend as Descend
 from cllab.learner.batch import Replay as Replay
 from cllab.learner.learner import Learner as Learner
-
-if TYPE_CHECKING:
-    from cllab.engine.loop import Loop
-    from cllab.scenarios.base import Stream, Task
+from cllab.learner.phases import Group as Group
+from cllab.learner.phases import Offer as Offer
+from cllab.learner.phases import Optim as Optim
+from cllab.learner.phases import Phase as Phase
+from cllab.learner.phases import Piece as Piece
+from cllab.learner.phases import Work as Work
 
 
 @dataclass(frozen=True)
@@ -35,7 +39,6 @@ class MethodInfo:
         memory: the memory policy it is published with.
         policies: the only policies it works with; empty for any.
         replay: how the memory is mixed into the stream.
-        memory_update: offered once per "task", or at every "step".
         memory_only: True when it trains on the memory alone.
         uses_memory: False when it never looks into a memory; it is given none then, whatever the capacity.
     """
@@ -51,7 +54,6 @@ class MethodInfo:
     memory: str = "reservoir"
     policies: tuple[str, ...] = ()
     replay: Replay = "concat"
-    memory_update: Literal["task", "step"] = "task"
     memory_only: bool = False
     uses_memory: bool = True
 
@@ -74,16 +76,27 @@ class Method:
         self.config = config
         self.learner = learner
 
-    def begin_task(self, task: Task) -> None:
-        """Called when the head has grown, before the first batch of `task`."""
+    def learn(self, task: Task) -> Iterator[Piece]:
+        """What is done to learn `task`, piece by piece: by default its stream, mixed with the memory as `info.replay`
+        says, then an offer of it to the memory, which is trained on where an online stream is rehearsed.
 
-    def learn(self, task: Task, loop: Loop) -> None:
-        """Learn the task's stream; by default one phase of the loop over it, mixed as `info.replay` says."""
-        loop.fit(task.train, phase="stream", replay=self.info.replay)
+        It is walked once beforehand, for the progress bar, and again up to where a resumed run stood. So it may look at
+        `task`, the settings and the learner's, and do nothing between the pieces: what changes something is `Work`.
+        The classes of the task have their outputs, old ones as they were, when it begins.
+        """
+        yield Phase("stream", task.train, replay=self.info.replay)
+        yield from self.remember(task.train)
 
-    def rehearse(self, task: Task, loop: Loop) -> None:
-        """Train on the memory after an online stream has passed (`train.memory_epochs` > 0)."""
-        loop.fit(self.learner.memory.split(), phase="memory")
+    def remember(self, offered: Split | None, **rehearsal: Any) -> Iterator[Piece]:
+        """The end of most lists: an offer to the memory, then the phase "memory" where there is one.
+
+        Args:
+            offered: None where the memory was offered every batch.
+            rehearsal: what is special about that phase; see `Phase`.
+        """
+        yield Offer(offered)
+        if self.learner.rehearses:
+            yield Phase("memory", **rehearsal)
 
     def step(self, batch: Batch, descend: Descend) -> dict[str, Tensor]:
         """Learn one batch of the stream; by default one gradient step on `loss`. Returns the terms to log.
@@ -102,16 +115,6 @@ class Method:
     def after_step(self, batch: Batch) -> None:
         """Accumulate; runs after the optimizer."""
 
-    def after_fit(self, phase: str, split: Split, loop: Loop) -> None:
-        """Called once when a phase of the loop is over."""
-
-    def offered(self, task: Task) -> Split:
-        """What the memory is offered at the end of a task's stream."""
-        return task.train
-
-    def end_task(self, task: Task, loop: Loop) -> None:
-        """Called once before evaluation; phases of the loop belong into `learn` and `rehearse`."""
-
     @property
     def heeds_label(self) -> bool:
         """Whether `predict` gives other scores when it is told the task."""
@@ -124,25 +127,10 @@ class Method:
     def prepare_evaluation(self) -> None:
         """Called before every evaluation, in eval mode (class means, averaged weights)."""
 
-    def planned_steps(self, task: Task, loop: Loop, stream: Stream) -> int:
-        """Optimizer steps that `task` will take, for the progress bar; the default counts the default phases."""
-        train, capacity = loop.train, self.learner.memory.capacity
-        before = sum(len(t.train) for t in stream.tasks[: task.index])
-        held = min(capacity, before)
-        steps = loop.stream_steps(len(task.train), self.info.replay, held)
-        if loop.online and train.memory_epochs and capacity:
-            after = min(capacity, before + len(task.train))
-            steps += train.memory_epochs * loop.steps_per_epoch(after, "none", train.batch_size, 0)
-        return steps
-
     def stored(self) -> dict[str, int]:
         """Bytes that the method carries from task to task beside the memory, by attribute: tensors and networks."""
         sizes = {name: _n_bytes(value) for name, value in self.state().items()}
         return {name.strip("_").replace("_", " "): size for name, size in sizes.items() if size}
-
-    def parameters(self) -> list[nn.Parameter]:
-        """What the optimizer moves."""
-        return list(self.learner.model.parameters())
 
     def state(self) -> dict[str, Any]:
         """Attributes that a checkpoint holds: all but the configuration, the learner and what is `derived`."""

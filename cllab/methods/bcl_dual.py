@@ -12,9 +12,10 @@ the pass that makes the soft targets; empty slots of both memories are copies of
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import partial
-from typing import TYPE_CHECKING, Literal
+from typing import Literal
 
 import torch
 from torch import Tensor
@@ -22,11 +23,8 @@ from torch import Tensor
 from cllab.learner.heads import cross_entropy
 from cllab.methods import _bilevel as bi
 from cllab.methods import _replay as rp
-from cllab.methods.base import Batch, Descend, Learner, Method, MethodInfo
+from cllab.methods.base import Batch, Descend, Learner, Method, MethodInfo, Phase, Piece, Task, Work
 from cllab.settings.spec import param
-
-if TYPE_CHECKING:
-    from cllab.scenarios.base import Task
 
 
 class BCLDual(Method):
@@ -44,7 +42,6 @@ class BCLDual(Method):
         memory="ring",
         policies=("ring",),
         replay="none",
-        memory_update="step",
     )
 
     @dataclass(frozen=True, kw_only=True)
@@ -84,7 +81,12 @@ class BCLDual(Method):
     def uses_memory(self) -> bool:
         return self.learner.memory.capacity > 0
 
-    def begin_task(self, task: Task) -> None:
+    def learn(self, task: Task) -> Iterator[Piece]:
+        yield Work(self._begin)
+        yield Phase("stream", task.train)
+        yield from self.remember(None)
+
+    def _begin(self) -> None:
         self.apart = rp.has_batch_norm(self.learner.model)
         bi.remember_targets(self.learner, self.config)
         rp.begin_task(self.learner, held=self.config.validation)

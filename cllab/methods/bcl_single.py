@@ -8,19 +8,16 @@ published code are those of `bcl-dual` that apply here.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import partial
-from typing import TYPE_CHECKING
 
 from torch import Tensor
 
 from cllab.methods import _bilevel as bi
 from cllab.methods import _replay as rp
-from cllab.methods.base import Batch, Descend, Learner, Method, MethodInfo
+from cllab.methods.base import Batch, Descend, Learner, Method, MethodInfo, Phase, Piece, Task, Work
 from cllab.settings.spec import param
-
-if TYPE_CHECKING:
-    from cllab.scenarios.base import Task
 
 
 class BCLSingle(Method):
@@ -37,7 +34,6 @@ class BCLSingle(Method):
         memory="ring",
         policies=("ring",),
         replay="none",
-        memory_update="step",
     )
 
     @dataclass(frozen=True, kw_only=True)
@@ -56,7 +52,12 @@ class BCLSingle(Method):
         self.apart = False
         self.prepare_evaluation()
 
-    def begin_task(self, task: Task) -> None:
+    def learn(self, task: Task) -> Iterator[Piece]:
+        yield Work(self._begin)
+        yield Phase("stream", task.train)
+        yield from self.remember(None)
+
+    def _begin(self) -> None:
         self.apart = rp.has_batch_norm(self.learner.model)
         bi.remember_targets(self.learner, self.config)
         rp.begin_task(self.learner)

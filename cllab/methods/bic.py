@@ -12,8 +12,9 @@ distillation after the first task.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Literal
+from typing import Literal
 
 import torch
 import torch.nn.functional as F
@@ -23,13 +24,9 @@ from cllab.data.base import Split, TensorImages
 from cllab.learner.heads import cross_entropy
 from cllab.memory.base import ranks_within_class
 from cllab.methods import _distill as distill
-from cllab.methods.base import Batch, Learner, Method, MethodInfo
+from cllab.methods.base import Batch, Group, Learner, Method, MethodInfo, Offer, Optim, Phase, Piece, Task, Work
 from cllab.models.base import Network
 from cllab.settings.spec import param
-
-if TYPE_CHECKING:
-    from cllab.engine.loop import Loop
-    from cllab.scenarios.base import Stream, Task
 
 TEMPERATURE = 2.0
 
@@ -84,7 +81,24 @@ class BiC(Method):
     def published(self) -> bool:
         return bool(self.config.algorithm == "published")
 
-    def begin_task(self, task: Task) -> None:
+    def learn(self, task: Task) -> Iterator[Piece]:
+        settings = self.learner.settings
+        yield Work(lambda: self._begin(task))
+        yield Phase("stream", lambda: self._offered(task), len(task.train), replay="concat", cutmix=False)
+        if self.published:
+            yield Work(lambda: self._close_phase(task))
+        if self.published or not self.learner.rehearses:
+            yield from self._stage_2(task, settings.epochs)
+        yield Offer(lambda: self._offered(task))
+        if self.learner.rehearses:
+            yield Phase("memory", cutmix=False)
+            if self.published:
+                yield Work(lambda: self._close_phase(task))
+            yield from self._stage_2(task, settings.memory_epochs)
+        if not self.published:
+            yield Work(self._keep)
+
+    def _begin(self, task: Task) -> None:
         learner, model = self.learner, self.learner.model
         kept = learner.old if self.published else tuple(c for c in learner.old if c not in learner.own)
         self.kept = torch.tensor(kept, dtype=torch.long, device=learner.device)
@@ -108,52 +122,50 @@ class BiC(Method):
         else:
             self._trim(self.n_valid // max(1, len(learner.old) or 1) if learner.old else self.n_valid)
 
-    def learn(self, task: Task, loop: Loop) -> None:
-        loop.fit(self.offered(task), phase="stream", replay="concat", cutmix=False)
-        if self.published or not (loop.online and loop.train.memory_epochs):
-            self._stage_2(task, loop, loop.train.epochs)
-
-    def rehearse(self, task: Task, loop: Loop) -> None:
-        loop.fit(self.learner.memory.split(), phase="memory", cutmix=False)
-        self._stage_2(task, loop, loop.train.memory_epochs)
-
-    def offered(self, task: Task) -> Split:
+    def _offered(self, task: Task) -> Split:
+        """What is trained on and offered to the memory: the task's stream without what is held out."""
         return task.train.subset((~self.held_out).nonzero().flatten()) if self.held_out.any() else task.train
 
-    def after_fit(self, phase: str, split: Split, loop: Loop) -> None:
-        if self.published and phase in ("stream", "memory"):
-            assert loop.task is not None
-            self._hold_out(loop.task, remove=False)
-            self.teacher = self.learner.frozen_copy()
+    def _close_phase(self, task: Task) -> None:
+        """The published code holds out, and teaches, what it has after every phase."""
+        self._hold_out(task, remove=False)
+        self._keep()
 
-    def _stage_2(self, task: Task, loop: Loop, epochs: int) -> None:
+    def _keep(self) -> None:
+        self.teacher = self.learner.frozen_copy()
+
+    def _stage_2(self, task: Task, epochs: int) -> Iterator[Piece]:
         epochs = epochs if self.config.bias_epochs < 0 else self.config.bias_epochs
-        if not epochs or task.index == 0 or not len(self.valid["labels"]):
+        size = self._held(task)
+        if not epochs or task.index == 0 or not size:
             return
-        loop.do(lambda: self._open_bias(task.index))
-        self.live = [nn.Parameter(v.detach()) for v in self.live]  # from a checkpoint they come as plain tensors
-        images = TensorImages(self.valid["images"])
-        index = torch.arange(len(images), device=self.learner.device)
-        loop.fit(
-            Split(images, index, self.valid["labels"]),
-            phase="bias correction",
+        yield Work(lambda: self._open_bias(task.index))
+        yield Phase(
+            "bias correction",
+            self._validation,
+            size,
             epochs=epochs,
             batch_size=100,
             drop_last=False,
             loss=self._bias_loss,
-            parameters=self.live,
-            lr=self.config.bias_lr,
+            optim=Optim((Group(self._bias_parameters),), "adam", lr=self.config.bias_lr, lives="phase"),
             train_mode=False,
             cutmix=False,
         )
-        loop.do(lambda: self._close_bias(task.index))
+        yield Work(lambda: self._close_bias(task.index))
 
-    def planned_steps(self, task: Task, loop: Loop, stream: Stream) -> int:
-        train = loop.train
-        epochs = train.memory_epochs if loop.online and train.memory_epochs else train.epochs
-        epochs = epochs if self.config.bias_epochs < 0 else self.config.bias_epochs
-        n = self.n_valid - self.n_valid % max(1, len(stream.seen(task.index)))
-        return super().planned_steps(task, loop, stream) + (epochs * -(-n // 100) if task.index else 0)
+    def _held(self, task: Task) -> int:
+        """How many images are held out then: as many of every class."""
+        seen = self.learner.stream.seen(task.index - self.published) or self.learner.stream.seen(task.index)
+        return self.n_valid - self.n_valid % len(seen)
+
+    def _validation(self) -> Split:
+        images = TensorImages(self.valid["images"])
+        return Split(images, torch.arange(len(images), device=self.learner.device), self.valid["labels"])
+
+    def _bias_parameters(self) -> list[nn.Parameter]:
+        self.live = [nn.Parameter(v.detach()) for v in self.live]  # from a checkpoint they come as plain tensors
+        return self.live
 
     def loss(self, batch: Batch) -> dict[str, Tensor]:
         learner = self.learner
@@ -177,10 +189,6 @@ class BiC(Method):
         if heads is None:
             return scores.index_select(1, self.kept)
         return heads.earlier(scores, self.learner.task).flatten(0, 1)
-
-    def end_task(self, task: Task, loop: Loop) -> None:
-        if not self.published:
-            self.teacher = self.learner.frozen_copy()
 
     def predict(self, x: Tensor, task_label: int | None) -> Tensor:
         return self._corrected(self.learner.model(x))

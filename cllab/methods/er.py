@@ -9,8 +9,9 @@ as many gradient steps as a bilevel method.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Literal
+from typing import Literal
 
 import torch
 from torch import Tensor
@@ -20,12 +21,8 @@ from cllab.errors import UsageError
 from cllab.learner.heads import cross_entropy
 from cllab.memory.ring import Ring
 from cllab.methods import _replay as rp
-from cllab.methods.base import Batch, Descend, Learner, Method, MethodInfo
+from cllab.methods.base import Batch, Descend, Learner, Method, MethodInfo, Phase, Piece, Task, Work
 from cllab.settings.spec import param
-
-if TYPE_CHECKING:
-    from cllab.engine.loop import Loop
-    from cllab.scenarios.base import Task
 
 
 class ER(Method):
@@ -41,7 +38,6 @@ class ER(Method):
         reference={"memory.start": "continue"},
         memory="reservoir",
         replay="none",
-        memory_update="step",
     )
 
     @dataclass(frozen=True, kw_only=True)
@@ -57,8 +53,6 @@ class ER(Method):
             "samples", "Every sample counts alike, or stream and replay count alike, each with its own statistics"
         )
 
-    rehearsing = False
-
     def __init__(self, config: Config, learner: Learner) -> None:
         super().__init__(config, learner)
         if config.candidates == "past" and learner.memory.capacity and not isinstance(learner.memory, Ring):
@@ -67,7 +61,13 @@ class ER(Method):
             )
         self.apart = False
 
-    def begin_task(self, task: Task) -> None:
+    def learn(self, task: Task) -> Iterator[Piece]:
+        yield Work(self._begin)
+        yield Phase("stream", task.train)
+        # a policy that looks at all candidates at once cannot be offered batches
+        yield from self.remember(task.train if self.learner.memory.info.per_task else None)
+
+    def _begin(self) -> None:
         self.apart = rp.has_batch_norm(self.learner.model)
         if isinstance(self.learner.memory, Ring):
             self.learner.memory.open(self.learner)
@@ -77,17 +77,9 @@ class ER(Method):
             terms = descend(lambda: self.loss(batch), batch)
         return terms
 
-    def rehearse(self, task: Task, loop: Loop) -> None:
-        loop.do(lambda: self._rehearsing(True))
-        super().rehearse(task, loop)
-        loop.do(lambda: self._rehearsing(False))
-
-    def _rehearsing(self, now: bool) -> None:
-        self.rehearsing = now
-
     def loss(self, batch: Batch) -> dict[str, Tensor]:
         learner = self.learner
-        drawn = None if self.rehearsing else self._draw(self.config.replay_size or len(batch.y))
+        drawn = None if batch.phase == "memory" else self._draw(self.config.replay_size or len(batch.y))
         if drawn is not None:
             raw, labels = drawn
             if self.config.weighting == "halves":
@@ -107,7 +99,7 @@ class ER(Method):
 
     def after_step(self, batch: Batch) -> None:
         memory = self.learner.memory
-        if self.rehearsing or memory.info.per_task or memory.capacity == 0:
+        if batch.phase == "memory" or memory.info.per_task or memory.capacity == 0:
             return
         positions = torch.arange(len(batch.y), device=batch.y.device)
         memory.update(Split(TensorImages(batch.raw), positions, batch.y, ids=batch.ids), self.learner)

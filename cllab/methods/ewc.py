@@ -18,22 +18,19 @@ images. 10 is best on the one and lies within the flat top, 3 to 30, of the othe
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Literal
+from typing import Literal
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from cllab.data.base import Split
 from cllab.learner.heads import cross_entropy
 from cllab.methods import _importance as imp
-from cllab.methods.base import Batch, Learner, Method, MethodInfo
+from cllab.methods.base import Batch, Learner, Method, MethodInfo, Offer, Phase, Piece, Task, Work
 from cllab.settings.spec import param
-
-if TYPE_CHECKING:
-    from cllab.data.base import Split
-    from cllab.engine.loop import Loop
-    from cllab.scenarios.base import Task
 
 
 class EWC(Method):
@@ -99,24 +96,34 @@ class EWC(Method):
     def _holds(self) -> bool:
         return self.config.strength > 0 and bool(self.fisher)
 
-    def after_fit(self, phase: str, split: Split, loop: Loop) -> None:
-        if self.config.estimate == "published" and self.config.strength > 0 and len(split):
-            self._overwrite(phase, split, loop)
+    def learn(self, task: Task) -> Iterator[Piece]:
+        learner, estimates = self.learner, self.config.strength > 0
+        published = estimates and self.config.estimate == "published"
+        yield Work(self._begin)
+        yield Phase("stream", task.train, replay="concat")
+        if published:
+            # the published estimate looks at what was trained on: the stream together with the memory, or the memory
+            yield Work(lambda: self._overwrite(learner.memory.candidates(task.train, learner)), "fisher")
+        yield Offer(task.train)
+        if learner.rehearses:
+            yield Phase("memory")
+            if published:
+                yield Work(lambda: self._overwrite(learner.memory.split()), "fisher")
+        if estimates and not published:
+            yield Work(lambda: self._estimate(task), "fisher")
 
-    def begin_task(self, task: Task) -> None:
+    def _begin(self) -> None:
         params = self._held()
         if self.fisher:  # the output layer may have grown: new rows are free
             self.fisher, self.anchors = imp.padded(self.fisher, params), imp.padded(self.anchors, params)
 
-    def end_task(self, task: Task, loop: Loop) -> None:
-        if self.config.estimate == "published" or self.config.strength == 0:
-            return
+    def _estimate(self, task: Task) -> None:
         params = self._held()
         now = [p.detach().clone() for p in params]
         if self.config.estimate == "mean-gradient":
             self._merge(self._squared_mean(task, params), now)
             return
-        new = self._mean_of_squares(task, loop, params)
+        new = self._mean_of_squares(task, params)
         if self.fisher:
             torch._foreach_add_(new, self.fisher, alpha=self.config.decay)
         self.fisher, self.anchors = new, now
@@ -125,7 +132,7 @@ class EWC(Method):
         model = self.learner.model
         return list(model.parameters()) if self.config.weights == "all" else imp.trunk(model)
 
-    def _mean_of_squares(self, task: Task, loop: Loop, params: list[nn.Parameter]) -> imp.Tensors:
+    def _mean_of_squares(self, task: Task, params: list[nn.Parameter]) -> imp.Tensors:
         learner, model = self.learner, self.learner.model
         new = imp.zeros(params)
         n = min(self.config.samples, len(task.train))
@@ -133,7 +140,7 @@ class EWC(Method):
         own = None if learner.heads is None else torch.tensor(task.classes, device=learner.device)
         count = 0
         with learner.bulk():
-            for batch in loop.batches(task.train, purpose="fisher", batch_size=size):
+            for batch in learner.batches(task.train, purpose="fisher", batch_size=size):
                 scores = model(batch.x).detach()
                 labels = imp.draw_labels(
                     scores if own is None else scores.index_select(1, own), learner.rng.cpu("estimate")
@@ -166,20 +173,18 @@ class EWC(Method):
             anchor.add_((theta - anchor) * torch.where(t > 0, f / t, 0))
         self.fisher = list(total)
 
-    def _overwrite(self, phase: str, split: Split, loop: Loop) -> None:
+    def _overwrite(self, seen: Split) -> None:
         learner, model = self.learner, self.learner.model
         params = self._held()
         total = imp.zeros(params)
-        # the published estimate looks at what was trained on: the stream together with the memory, or the memory
-        candidates = learner.memory.candidates(split, learner) if phase == "stream" else split
         with learner.bulk():
-            for batch in loop.batches(candidates, purpose="fisher", augment=True):
+            for batch in learner.batches(seen, purpose="fisher", augment=True):
                 scores = model(batch.x)
                 own = scores if learner.heads is None else learner.heads.scores(scores, batch.y)
                 loss = F.cross_entropy(own, own.detach().argmax(dim=1))
                 if self._holds:
                     loss = loss + self._penalty()
-                imp.add_batch_fisher(total, params, loss, len(batch.y) / len(candidates))
+                imp.add_batch_fisher(total, params, loss, len(batch.y) / len(seen))
         self.fisher, self.anchors = total, [p.detach().clone() for p in params]
 
     def _penalty(self) -> Tensor:  # Eq. 3

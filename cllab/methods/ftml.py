@@ -7,8 +7,9 @@ Pham et al. 2020 (arXiv:2007.15553) compare with: no gradient through the steps,
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -16,11 +17,8 @@ from torch import Tensor
 from cllab.learner.heads import cross_entropy
 from cllab.methods import _bilevel as bi
 from cllab.methods import _replay as rp
-from cllab.methods.base import Batch, Descend, Learner, Method, MethodInfo
+from cllab.methods.base import Batch, Descend, Learner, Method, MethodInfo, Phase, Piece, Task, Work
 from cllab.settings.spec import param
-
-if TYPE_CHECKING:
-    from cllab.scenarios.base import Task
 
 
 class FTML(Method):
@@ -36,7 +34,6 @@ class FTML(Method):
         memory="ring",
         policies=("ring",),
         replay="none",
-        memory_update="step",
     )
 
     @dataclass(frozen=True, kw_only=True)
@@ -53,8 +50,10 @@ class FTML(Method):
         super().__init__(config, learner)
         self.prepare_evaluation()
 
-    def begin_task(self, task: Task) -> None:
-        rp.begin_task(self.learner)
+    def learn(self, task: Task) -> Iterator[Piece]:
+        yield Work(lambda: rp.begin_task(self.learner))
+        yield Phase("stream", task.train)
+        yield from self.remember(None)
 
     def step(self, batch: Batch, descend: Descend) -> dict[str, Tensor]:
         config, learner = self.config, self.learner

@@ -8,8 +8,8 @@ comes from this. Gradients of earlier tasks are those of their whole memory.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
@@ -19,11 +19,8 @@ from cllab.errors import TrainingError
 from cllab.learner.heads import cross_entropy
 from cllab.methods import _replay as rp
 from cllab.methods._qp import Array, dual
-from cllab.methods.base import Batch, Learner, Method, MethodInfo
+from cllab.methods.base import Batch, Learner, Method, MethodInfo, Phase, Piece, Task, Work
 from cllab.settings.spec import param
-
-if TYPE_CHECKING:
-    from cllab.scenarios.base import Task
 
 
 class GEM(Method):
@@ -40,7 +37,6 @@ class GEM(Method):
         memory="ring",
         policies=("ring",),
         replay="none",
-        memory_update="step",
     )
 
     @dataclass(frozen=True, kw_only=True)
@@ -56,7 +52,12 @@ class GEM(Method):
         super().__init__(config, learner)
         self.past: list[tuple[Tensor, Tensor]] = []
 
-    def begin_task(self, task: Task) -> None:
+    def learn(self, task: Task) -> Iterator[Piece]:
+        yield Work(self._begin)
+        yield Phase("stream", task.train)
+        yield from self.remember(None)
+
+    def _begin(self) -> None:
         self.past = []
         rp.begin_task(self.learner)
 

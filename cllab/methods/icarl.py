@@ -12,8 +12,9 @@ and zero vectors as the means of classes without exemplars.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Literal
+from typing import Literal
 
 import torch
 import torch.nn.functional as F
@@ -21,13 +22,9 @@ from torch import Tensor, nn
 
 from cllab.learner.heads import cross_entropies
 from cllab.methods import _distill as distill
-from cllab.methods.base import Batch, Learner, Method, MethodInfo
+from cllab.methods.base import Batch, Group, Learner, Method, MethodInfo, Offer, Optim, Phase, Piece, Task, Work
 from cllab.models.base import FeatureBlock, Network
 from cllab.settings.spec import param
-
-if TYPE_CHECKING:
-    from cllab.engine.loop import Loop
-    from cllab.scenarios.base import Task
 
 
 class ICaRL(Method):
@@ -68,37 +65,37 @@ class ICaRL(Method):
     def published(self) -> bool:
         return bool(self.config.algorithm == "published")
 
-    def begin_task(self, task: Task) -> None:
-        learner = self.learner
-        model = learner.model
-        if self.published and not len(model.blocks):
-            with learner.seeded("init"):
-                model.head_kind = "unbiased"
-                model.add_block(self.config.features)
-                model.reset_head(model.n_classes)
+    def learn(self, task: Task) -> Iterator[Piece]:
+        optim = Optim(groups=(Group(self._trained),)) if self.published else Optim()
+        yield Work(self._begin)
+        yield Phase("stream", task.train, replay="concat", optim=optim)
+        yield Offer(task.train)
+        if self.learner.rehearses:
+            if self.published:
+                yield Work(self._keep)
+            yield Phase("memory", optim=optim)
+        if not self.published:
+            yield Work(self._keep)
+
+    def _begin(self) -> None:
+        learner, model = self.learner, self.learner.model
+        if self.published:
+            if not len(model.blocks):
+                with learner.seeded("init"):
+                    model.head_kind = "unbiased"
+                    model.add_block(self.config.features)
+                    model.reset_head(model.n_classes)
+            self._keep()  # there every phase distils the network that it begins with
         kept = tuple(c for c in learner.old if c not in learner.own)
         self.kept = distill.columns(kept, model.n_classes, learner.device)
 
-    def end_task(self, task: Task, loop: Loop) -> None:
-        if not self.published:
-            self.teacher = self.learner.frozen_copy()
+    def _keep(self) -> None:
+        """The network as it is now is the next teacher; in the published code not before the second task."""
+        self.teacher = self.learner.frozen_copy() if self.learner.old or not self.published else None
 
-    def learn(self, task: Task, loop: Loop) -> None:
-        loop.do(self._remember)
-        super().learn(task, loop)
-
-    def rehearse(self, task: Task, loop: Loop) -> None:
-        loop.do(self._remember)
-        super().rehearse(task, loop)
-
-    def _remember(self) -> None:
-        if self.published:  # there every phase distils the network that it begins with
-            self.teacher = self.learner.frozen_copy() if self.learner.old else None
-
-    def parameters(self) -> list[nn.Parameter]:
+    def _trained(self) -> list[nn.Parameter]:
+        """What the published code trains: all but its classifier and the normalization before it."""
         model = self.learner.model
-        if not self.published:
-            return list(model.parameters())
         linear = [p for b in model.blocks if isinstance(b, FeatureBlock) for p in b.linear.parameters()]
         return [*model.backbone.parameters(), *linear]
 

@@ -6,18 +6,15 @@ At each task a fresh network learns the data of all tasks so far. `when = "first
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Literal
+from typing import Literal
 
 from torch import Tensor
 
 from cllab.data.base import join
-from cllab.methods.base import Batch, Method, MethodInfo
+from cllab.methods.base import Batch, Method, MethodInfo, Phase, Piece, Task, Work
 from cllab.settings.spec import param
-
-if TYPE_CHECKING:
-    from cllab.engine.loop import Loop
-    from cllab.scenarios.base import Stream, Task
 
 
 class Joint(Method):
@@ -46,25 +43,17 @@ class Joint(Method):
             reference="normed",
         )
 
-    def learn(self, task: Task, loop: Loop) -> None:
+    def learn(self, task: Task) -> Iterator[Piece]:
         # the stream is not a method's to keep: joint training is the one that may look back
-        splits = [t.train for t in loop.stream.tasks[: task.index + 1]]
-        if self.config.when == "last" and task.index < loop.stream.n_tasks - 1:
+        learner = self.learner
+        splits = [t.train for t in learner.stream.tasks[: task.index + 1]]
+        if self.config.when == "last" and task.index < learner.n_tasks - 1:
             return
         everything = splits[0]
         for split in splits[1:]:
             everything = join(everything, split)
-        loop.do(lambda: loop.renew(model=True, head=self.config.head))
-        loop.fit(everything, phase="stream")
-
-    def rehearse(self, task: Task, loop: Loop) -> None:
-        """Nothing: all data was there already."""
-
-    def planned_steps(self, task: Task, loop: Loop, stream: Stream) -> int:
-        if self.config.when == "last" and task.index < stream.n_tasks - 1:
-            return 0
-        n = sum(len(t.train) for t in stream.tasks[: task.index + 1])
-        return loop.stream_steps(n, "none", 0)
+        yield Work(lambda: learner.begin_anew(self.config.head))
+        yield Phase("stream", everything)
 
     def loss(self, batch: Batch) -> dict[str, Tensor]:
         return {"cross-entropy": batch.cross_entropy(self.learner.model(batch.x))}

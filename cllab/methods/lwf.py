@@ -10,19 +10,17 @@ never trains in its LwF when a task is seen once, so there is nothing of it to r
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Literal
+from typing import Literal
 
 import torch
 from torch import Tensor
 
 from cllab.methods import _distill as distill
-from cllab.methods.base import Batch, Learner, Method, MethodInfo
+from cllab.methods.base import Batch, Learner, Method, MethodInfo, Phase, Piece, Task, Work
 from cllab.models.base import Network
 from cllab.settings.spec import param
-
-if TYPE_CHECKING:
-    from cllab.scenarios.base import Task
 
 
 class LwF(Method):
@@ -61,7 +59,11 @@ class LwF(Method):
         super().__init__(config, learner)
         self.teacher: Network | None = None
 
-    def begin_task(self, task: Task) -> None:
+    def learn(self, task: Task) -> Iterator[Piece]:
+        yield Work(self._begin)
+        yield Phase("stream", task.train)
+
+    def _begin(self) -> None:
         if self.learner.old and self.config.strength > 0:
             self.teacher = self.learner.frozen_copy()
 

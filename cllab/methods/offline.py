@@ -8,18 +8,14 @@ A sample is learned within its own task's classes where the scenario names the t
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 from torch import Tensor
 
 from cllab.data.base import join
-from cllab.methods.base import Batch, Method, MethodInfo
+from cllab.methods.base import Batch, Method, MethodInfo, Phase, Piece, Task
 from cllab.settings.spec import param
-
-if TYPE_CHECKING:
-    from cllab.engine.loop import Loop
-    from cllab.scenarios.base import Stream, Task
 
 
 class Offline(Method):
@@ -42,23 +38,14 @@ class Offline(Method):
 
         epochs: int = param(2, "Passes over the data of all tasks", source="2, fixed in the published code", low=1)
 
-    def learn(self, task: Task, loop: Loop) -> None:
-        tasks = loop.stream.tasks
+    def learn(self, task: Task) -> Iterator[Piece]:
+        tasks = self.learner.stream.tasks
         if task.index < len(tasks) - 1:
             return
         everything = tasks[0].train
         for other in tasks[1:]:
             everything = join(everything, other.train)
-        loop.fit(everything, phase="stream", epochs=self.config.epochs)
-
-    def rehearse(self, task: Task, loop: Loop) -> None:
-        """Nothing: all data was there already."""
-
-    def planned_steps(self, task: Task, loop: Loop, stream: Stream) -> int:
-        if task.index < stream.n_tasks - 1:
-            return 0
-        n = sum(len(t.train) for t in stream.tasks)
-        return int(self.config.epochs * loop.steps_per_epoch(n, "none", loop.train.batch_size, 0))
+        yield Phase("stream", everything, epochs=self.config.epochs)
 
     def loss(self, batch: Batch) -> dict[str, Tensor]:
         return {"cross-entropy": batch.cross_entropy(self.learner.model(batch.x))}

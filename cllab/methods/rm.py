@@ -8,17 +8,14 @@ drawn anew at every task, as in the published code.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Literal
+from typing import Literal
 
 from torch import Tensor
 
-from cllab.methods.base import Batch, Method, MethodInfo
+from cllab.methods.base import Batch, Method, MethodInfo, Phase, Piece, Task
 from cllab.settings.spec import param
-
-if TYPE_CHECKING:
-    from cllab.engine.loop import Loop
-    from cllab.scenarios.base import Stream, Task
 
 
 class RM(Method):
@@ -44,24 +41,11 @@ class RM(Method):
             "full", "Batch size of the memory phase: train.batch_size, or half of it", reference="half"
         )
 
-    def rehearse(self, task: Task, loop: Loop) -> None:
-        size = self._memory_batch(loop)
-        loop.fit(self.learner.memory.split(), phase="memory", batch_size=size, drop_last=False)
-
-    def planned_steps(self, task: Task, loop: Loop, stream: Stream) -> int:
-        train, capacity = loop.train, self.learner.memory.capacity
-        before = sum(len(t.train) for t in stream.tasks[: task.index])
-        held, after = min(capacity, before), min(capacity, before + len(task.train))
-        steps = loop.stream_steps(len(task.train), "half", held)
-        if loop.online and train.memory_epochs and capacity:
-            steps += train.memory_epochs * loop.steps_per_epoch(
-                after, "none", self._memory_batch(loop), 0, drop_last=False
-            )
-        return steps
+    def learn(self, task: Task) -> Iterator[Piece]:
+        size = self.learner.settings.batch_size
+        size = max(2, size // 2) if self.config.memory_batch == "half" else size
+        yield Phase("stream", task.train, replay="half")
+        yield from self.remember(task.train, batch_size=size, drop_last=False)
 
     def loss(self, batch: Batch) -> dict[str, Tensor]:
         return {"cross-entropy": batch.cross_entropy(self.learner.model(batch.x))}
-
-    def _memory_batch(self, loop: Loop) -> int:
-        size = loop.train.batch_size
-        return max(2, size // 2) if self.config.memory_batch == "half" else size

@@ -13,20 +13,16 @@ permutations. At 0.1 the mean of both streams is highest: what is held wins on t
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Literal
+from typing import Literal
 
 import torch
 from torch import Tensor
 
 from cllab.methods import _importance as imp
-from cllab.methods.base import Batch, Learner, Method, MethodInfo
+from cllab.methods.base import Batch, Learner, Method, MethodInfo, Offer, Phase, Piece, Task, Work
 from cllab.settings.spec import param
-
-if TYPE_CHECKING:
-    from cllab.data.base import Split
-    from cllab.engine.loop import Loop
-    from cllab.scenarios.base import Task
 
 
 class RWalk(Method):
@@ -125,13 +121,28 @@ class RWalk(Method):
         torch._foreach_addcdiv_(self.path, saved, cost)  # Eq. 8
         self.before, self.gradients = [], []
 
-    def after_fit(self, phase: str, split: Split, loop: Loop) -> None:
-        if self.config.score == "published" and self.fisher:
+    def learn(self, task: Task) -> Iterator[Piece]:
+        published = self.config.score == "published"
+        yield Phase("stream", task.train, replay="concat")
+        if published:
+            yield Work(self._hold)
+        yield Offer(task.train)
+        if self.learner.rehearses:
+            yield Phase("memory")
+            if published:
+                yield Work(self._hold)
+        if not published:
+            yield Work(self._weigh)
+
+    def _hold(self) -> None:
+        """The published code holds what it has after every phase."""
+        if self.fisher:
             self.anchors = [p.detach().clone() for p in imp.trunk(self.learner.model)]
             self.importance = [f.clone() for f in self.fisher]
 
-    def end_task(self, task: Task, loop: Loop) -> None:
-        if self.config.score != "path" or not self.path:
+    def _weigh(self) -> None:
+        """The importance of what the task moved."""
+        if not self.path:
             return
         if self.old_path:
             torch._foreach_add_(self.path, self.old_path)

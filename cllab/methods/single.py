@@ -6,9 +6,11 @@ that cannot be given a memory; the lower bound of its tables and of Bilevel Cont
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 from torch import Tensor
 
-from cllab.methods.base import Batch, Method, MethodInfo
+from cllab.methods.base import Batch, Method, MethodInfo, Phase, Piece, Task
 
 
 class Single(Method):
@@ -23,8 +25,10 @@ class Single(Method):
         memory="random",
         uses_memory=False,
         replay="none",
-        memory_update="step",
     )
+
+    def learn(self, task: Task) -> Iterator[Piece]:
+        yield Phase("stream", task.train)
 
     def loss(self, batch: Batch) -> dict[str, Tensor]:
         return {"cross-entropy": batch.cross_entropy(self.learner.model(batch.x))}

@@ -7,13 +7,13 @@ never touches a pixel.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any, ClassVar
 
-import torch
-from torch import Tensor
-
-from cllab.data.base import Dataset, Split
+from cllab.data.base import Dataset
+from cllab.data.stream import Stream as Stream
+from cllab.data.stream import Task as Task
+from cllab.data.stream import class_counts as class_counts
 from cllab.learner.rng import Rng
 
 
@@ -36,61 +36,6 @@ class ScenarioInfo:
     has_class_tasks: bool = True
 
 
-@dataclass(frozen=True)
-class Task:
-    """One unit of the stream.
-
-    Attributes:
-        index: 0-based position in the stream.
-        name: shown to people ("task 3", "rotated 45°").
-        classes: labels that are this task's own (in blurry streams: the majors).
-        exposed: labels that occur in `train`.
-        train: what is learned; labels are stream labels.
-        test: test images of `classes`, seen as this task sees them.
-        has_label: whether the task's number is given at test time.
-    """
-
-    index: int
-    name: str
-    classes: tuple[int, ...]
-    exposed: tuple[int, ...]
-    train: Split
-    test: Split
-    has_label: bool = False
-
-
-@dataclass(frozen=True)
-class Stream:
-    """Tasks in the order in which they are learned.
-
-    Attributes:
-        tasks: the tasks.
-        class_names: names in stream-label order; label i was original class `class_order[i]`.
-        class_order: the permutation of the dataset's classes.
-        online: True when each sample of the stream may be read once.
-        counts: (E, K) long on the CPU: training samples of every class in every task.
-    """
-
-    tasks: tuple[Task, ...]
-    class_names: tuple[str, ...]
-    class_order: tuple[int, ...]
-    online: bool
-    counts: Tensor
-    notes: dict[str, Any] = field(default_factory=dict)
-
-    @property
-    def n_classes(self) -> int:
-        return len(self.class_names)
-
-    @property
-    def n_tasks(self) -> int:
-        return len(self.tasks)
-
-    def seen(self, t: int) -> tuple[int, ...]:
-        """Labels that occurred in the training data of tasks 0..t, ascending."""
-        return tuple(sorted({c for task in self.tasks[: t + 1] for c in task.exposed}))
-
-
 class Scenario:
     """Base of every scenario; a concrete one is final and lives alone in its file."""
 
@@ -111,8 +56,3 @@ class Scenario:
     def stream(self, dataset: Dataset, rng: Rng) -> Stream:
         """The stream of `dataset`; randomness only from `rng`."""
         raise NotImplementedError
-
-
-def class_counts(tasks: tuple[Task, ...], n_classes: int) -> Tensor:
-    """(E, K) long: training samples per task and class."""
-    return torch.stack([torch.bincount(task.train.labels.cpu(), minlength=n_classes) for task in tasks])

@@ -8,6 +8,7 @@ Every figure is a ratio of two things measured in turn in this process, so that 
 
 from __future__ import annotations
 
+import itertools
 import sys
 import time
 from collections.abc import Callable
@@ -23,6 +24,7 @@ from cllab.data.info import DatasetInfo
 from cllab.engine import run as engine
 from cllab.engine.control import Control
 from cllab.engine.run import Session
+from cllab.learner.phases import Phase, Work
 from cllab.settings.config import RunConfig
 
 TASKS, EARLIER, QUOTA, BATCH = 20, 5, 256, 10
@@ -60,6 +62,8 @@ def session(method: str, steps: int, device: str) -> Session:
     made.learner.threads = (1, 1)
     for task in made.stream.tasks[: EARLIER + 1]:
         made._begin_task(task)
+        for piece in itertools.takewhile(lambda p: isinstance(p, Work), made.method.learn(task)):
+            piece.do()
         if task.index < EARLIER:
             made.learner.memory.update(task.train, made.learner)
             if method == "bcl-dual":
@@ -176,8 +180,8 @@ def ratio(method: str, steps: int, rounds: int, device: str) -> float:
 
     def ours() -> int:
         before = made.learner.step
-        made.loop.begin(task)
-        made.loop.fit(task.train, phase="stream")
+        made.loop.begin()
+        made.loop.fit(Phase("stream", task.train))
         return made.learner.step - before
 
     plain: Callable[[], int] = getattr(bare, method.replace("-", "_"))

@@ -7,6 +7,7 @@ Every figure is a ratio of two things measured in turn in this process, so that 
 
 from __future__ import annotations
 
+import itertools
 import subprocess
 import sys
 import time
@@ -19,8 +20,9 @@ from cllab.data.base import Dataset, Split, TensorImages
 from cllab.data.info import DatasetInfo
 from cllab.engine import run as engine
 from cllab.engine.control import Control
+from cllab.engine.optimizers import make_optimizer
 from cllab.engine.run import Session
-from cllab.engine.schedule import make_optimizer
+from cllab.learner.phases import Phase, Work
 from cllab.memory.uncertainty import vote_uncertainty
 from cllab.settings.config import RunConfig
 
@@ -63,6 +65,8 @@ def session(
         engine.open_dataset = former
     made.learner.threads = (torch.get_num_threads(), torch.get_num_threads())
     made._begin_task(made.stream.tasks[0])
+    for piece in itertools.takewhile(lambda p: isinstance(p, Work), made.method.learn(made.stream.tasks[0])):
+        piece.do()
     return made
 
 
@@ -81,7 +85,7 @@ def loop_overhead(name: str, shape: tuple[int, int, int], model: str, steps: int
     x = learner.normalize(task.train.fetch(torch.arange(steps * BATCH)))
     y = task.train.labels
     network = learner.new_model(10)
-    optimizer = make_optimizer(network.parameters(), made.config.train, learner.device)
+    optimizer = make_optimizer([(list(network.parameters()), None)], made.config.train, "", learner.device)
 
     def bare() -> int:
         network.train()
@@ -95,8 +99,8 @@ def loop_overhead(name: str, shape: tuple[int, int, int], model: str, steps: int
 
     def ours() -> int:
         before = learner.step
-        made.loop.begin(task)
-        made.loop.fit(task.train, phase="stream")
+        made.loop.begin()
+        made.loop.fit(Phase("stream", task.train))
         return learner.step - before
 
     per_step(bare), per_step(ours)
@@ -120,7 +124,7 @@ def small_steps(method: str, steps: int, rounds: int) -> float:
     raw, y = task.train.fetch(torch.arange(steps * size)), task.train.labels
     x = learner.normalize(raw)
     network = learner.new_model(10)
-    optimizer = make_optimizer(network.parameters(), made.config.train, learner.device)
+    optimizer = make_optimizer([(list(network.parameters()), None)], made.config.train, "", learner.device)
     images, labels = torch.zeros(capacity, 1, 28, 28, dtype=torch.uint8), torch.zeros(capacity, dtype=torch.long)
 
     def bare() -> int:
@@ -144,8 +148,8 @@ def small_steps(method: str, steps: int, rounds: int) -> float:
 
     def ours() -> int:
         before = learner.step
-        made.loop.begin(task)
-        made.loop.fit(task.train, phase="stream")
+        made.loop.begin()
+        made.loop.fit(Phase("stream", task.train))
         return learner.step - before
 
     def spent(work: Callable[[], int]) -> float:

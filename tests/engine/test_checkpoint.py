@@ -46,7 +46,7 @@ def test_a_checkpoint_holds_everything_and_needs_no_code_to_read(store: RunStore
     assert state["position"] == 2
     assert len(state["memory"]["columns"]["labels"]) == 60
     assert {"cpu:order", "cpu:init", "cpu:memory"} <= set(state["rng"]["generators"])
-    assert state["loop"]["optimizer"]["param_groups"][0]["momentum"] == 0.9
+    assert state["loop"]["optimizers"][0][2]["param_groups"][0]["momentum"] == 0.9
     assert run.events_path.read_bytes()[: state["events_bytes"]].endswith(b"\n")
 
 

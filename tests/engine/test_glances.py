@@ -50,7 +50,7 @@ def test_they_are_few_spread_over_the_task_and_cheap() -> None:
     for task in session.stream.tasks:
         mine = [e for e in glances(record) if e.task == task.index]
         assert 2 <= len(mine) <= engine.GLANCES
-        planned = session.method.planned_steps(task, session.loop, session.stream)
+        planned = session.planned_steps(task)
         looked = sum(e.images for e in mine)
         votes = session._planned_passes(task, glancing=False)["select"]
         assert looked <= engine.GLANCING * (planned * 16 / engine.FORWARD + votes)

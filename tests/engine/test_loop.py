@@ -14,10 +14,11 @@ from cllab.engine.control import Control
 from cllab.engine.run import Session
 from cllab.errors import TrainingError, UsageError
 from cllab.learner.batch import Batch
+from cllab.learner.phases import Optim, Phase
 from cllab.record import events as ev
 from cllab.record.runs import RunStore
 from tests.conftest import Record, toy
-from tests.engine.sessions import begun, everything, learned, walked
+from tests.engine.sessions import begin, begun, everything, learned, rehearse, walked
 
 MEMORY_500: dict[str, Any] = {
     "dataset": {"per_class": 100},
@@ -39,19 +40,19 @@ def filled(method: str, /, **tables: Any) -> Session:
 @pytest.mark.parametrize("method", ["finetune", "ewc", "gdumb"])
 def test_an_epoch_over_500_exemplars_has_31_batches_of_16(method: str) -> None:
     session = filled(method)
-    batches = learned(session, lambda: session.method.rehearse(session.stream.tasks[0], session.loop))
+    batches = learned(session, lambda: rehearse(session))
     assert [len(b.y) for b in batches] == [16] * 31
 
 
 def test_published_rm_has_63_batches_of_8_the_last_of_4() -> None:
     session = filled("rm", method={"memory_batch": "half"})
-    batches = learned(session, lambda: session.method.rehearse(session.stream.tasks[0], session.loop))
+    batches = learned(session, lambda: rehearse(session))
     assert [len(b.y) for b in batches] == [8] * 62 + [4]
 
 
 def test_rm_by_default_takes_whole_batches_and_keeps_the_last() -> None:
     session = filled("rm")
-    batches = learned(session, lambda: session.method.rehearse(session.stream.tasks[0], session.loop))
+    batches = learned(session, lambda: rehearse(session))
     assert [len(b.y) for b in batches] == [16] * 31 + [4]
 
 
@@ -62,8 +63,13 @@ def test_a_last_batch_of_one_is_left_out_even_where_last_batches_are_kept() -> N
             session.learner.model.eval()
         batches = learned(
             session,
-            lambda n=n: session.loop.fit(  # type: ignore[misc]
-                everything(session, n), phase="other", drop_last=False, train_mode=n > 1
+            lambda n=n: session.loop.fit(
+                Phase(
+                    "other",  # type: ignore[misc]
+                    everything(session, n),
+                    drop_last=False,
+                    train_mode=n > 1,
+                )
             ),
         )
         assert [len(b.y) for b in batches[-len(sizes) :]] == sizes
@@ -102,7 +108,7 @@ def test_half_and_half_batches_are_stream_first_then_memory() -> None:
     session = filled("rm")
     stored = set(session.learner.memory.columns["ids"].tolist())
     stream = everything(session, 1000).subset(torch.arange(700, 1000))
-    batches = learned(session, lambda: session.loop.fit(stream, phase="stream", replay="half"))
+    batches = learned(session, lambda: session.loop.fit(Phase("stream", stream, replay="half")))
     assert len(batches) == 300 // 8
     fresh = set(stream.sample_ids().tolist())
     assert not fresh & stored
@@ -120,7 +126,7 @@ def test_half_and_half_batches_are_stream_first_then_memory() -> None:
 def test_a_small_memory_is_gone_through_evenly() -> None:
     session = begun("rm", memory={"capacity": 20, "name": "random"})
     session.learner.memory.update(everything(session, 20), session.learner)
-    batches = learned(session, lambda: session.loop.fit(everything(session, 120), phase="stream", replay="half"))
+    batches = learned(session, lambda: session.loop.fit(Phase("stream", everything(session, 120), replay="half")))
     drawn = torch.cat([b.ids[b.n_stream :] for b in batches])
     counts = torch.bincount(drawn)[torch.unique(drawn)]
     assert len(drawn) == 15 * 8
@@ -131,14 +137,14 @@ def test_a_small_memory_is_gone_through_evenly() -> None:
 def test_a_stream_shorter_than_its_half_still_makes_a_batch(n: int) -> None:
     session = filled("rm")
     stream = everything(session, 1000).subset(torch.arange(600, 600 + n))
-    batches = learned(session, lambda: session.loop.fit(stream, phase="stream", replay="half"))
+    batches = learned(session, lambda: session.loop.fit(Phase("stream", stream, replay="half")))
     assert [(b.n_stream, len(b.y)) for b in batches] == [(min(n, 8), min(n, 8) + 8)]
 
 
 def test_single_sample_batches_have_no_room_for_the_memory() -> None:
     session = begun("rm", model={"norm": False}, train={"batch_size": 1}, memory={"capacity": 20, "name": "random"})
     session.learner.memory.update(everything(session, 20), session.learner)
-    batches = learned(session, lambda: session.loop.fit(everything(session, 10), phase="stream", replay="half"))
+    batches = learned(session, lambda: session.loop.fit(Phase("stream", everything(session, 10), replay="half")))
     assert [(b.n_stream, len(b.y)) for b in batches] == [(1, 1)] * 10
 
 
@@ -146,7 +152,7 @@ def test_a_shuffled_set_counts_only_its_stream_samples_and_puts_them_first() -> 
     session = filled("finetune")
     stream = everything(session, 1000).subset(torch.arange(700, 1000))
     fresh = set(stream.sample_ids().tolist())
-    batches = learned(session, lambda: session.loop.fit(stream, phase="stream", replay="concat"))
+    batches = learned(session, lambda: session.loop.fit(Phase("stream", stream, replay="concat")))
     assert len(batches) == 800 // 16
     for batch in batches:
         ids = batch.ids.tolist()
@@ -161,7 +167,7 @@ def test_labels_raw_images_and_identities_belong_together() -> None:
     whole = everything(session, 1000)
     row = {int(i): k for k, i in enumerate(whole.sample_ids())}
     stream = whole.subset(torch.arange(700, 1000))
-    for batch in learned(session, lambda: session.loop.fit(stream, phase="stream", replay="concat")):
+    for batch in learned(session, lambda: session.loop.fit(Phase("stream", stream, replay="concat"))):
         rows = torch.tensor([row[int(i)] for i in batch.ids])
         assert torch.equal(batch.y, whole.labels[rows])
         assert torch.equal(batch.raw, whole.fetch(rows))
@@ -174,7 +180,7 @@ def test_chunks_do_not_change_what_is_in_a_batch(monkeypatch: pytest.MonkeyPatch
         monkeypatch.setitem(batches_module.CHUNK_FLOATS, "cpu", floats)
         session = filled("rm")
         stream = everything(session, 1000).subset(torch.arange(500, 1000))
-        batches = learned(session, lambda: session.loop.fit(stream, phase="stream", replay="half", epochs=2))  # noqa: B023
+        batches = learned(session, lambda: session.loop.fit(Phase("stream", stream, replay="half", epochs=2)))  # noqa: B023
         found.append([b.ids.tolist() for b in batches])
         assert len(batches) == 2 * 62
     assert found[0] == found[1] == found[2]
@@ -185,8 +191,8 @@ def test_looking_at_data_does_not_change_the_order_of_training() -> None:
     def order(looks: int) -> list[list[int]]:
         session = begun()
         for _ in range(looks):
-            list(session.loop.batches(everything(session, 100), purpose="fisher", augment=True))
-        batches = learned(session, lambda: session.loop.fit(everything(session, 200), phase="stream"))
+            list(session.learner.batches(everything(session, 100), purpose="fisher", augment=True))
+        batches = learned(session, lambda: session.loop.fit(Phase("stream", everything(session, 200))))
         return [b.ids.tolist() for b in batches]
 
     assert order(looks=0) == order(looks=2)
@@ -194,7 +200,7 @@ def test_looking_at_data_does_not_change_the_order_of_training() -> None:
 
 def test_batches_to_look_at_hold_every_sample_once() -> None:
     session = begun()
-    seen = list(session.loop.batches(everything(session, 100), purpose="means", batch_size=32))
+    seen = list(session.learner.batches(everything(session, 100), purpose="means", batch_size=32))
     assert [len(b.y) for b in seen] == [32, 32, 32, 4]
     assert sorted(torch.cat([b.ids for b in seen]).tolist()) == sorted(everything(session, 100).sample_ids().tolist())
 
@@ -210,7 +216,7 @@ def mixed_batches(monkeypatch: pytest.MonkeyPatch, n: int, **tables: Any) -> lis
 
     levels = torch.arange(n, dtype=torch.uint8).view(-1, 1, 1, 1).expand(n, 1, 6, 6).contiguous()
     split = Split(TensorImages(levels), torch.arange(n), split.labels)
-    return learned(session, lambda: session.loop.fit(split, phase="stream", drop_last=False, epochs=4))
+    return learned(session, lambda: session.loop.fit(Phase("stream", split, drop_last=False, epochs=4)))
 
 
 def test_cutmix_labels_and_shares_tell_what_is_in_the_pixels(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -250,7 +256,7 @@ def test_loss_of_a_mixed_batch_weighs_both_labels() -> None:
 
 def test_cutmix_stays_out_where_a_phase_says_so() -> None:
     session = begun("finetune", train={"augment": ["cutmix"]})
-    batches = learned(session, lambda: session.loop.fit(everything(session, 64), phase="stream", cutmix=False))
+    batches = learned(session, lambda: session.loop.fit(Phase("stream", everything(session, 64), cutmix=False)))
     assert all(b.y_mix is None and b.share is None for b in batches)
 
 
@@ -263,39 +269,40 @@ def test_phases_and_pieces_of_work_cannot_be_nested() -> None:
         session.loop.do(lambda: session.loop.do(lambda: None))
     session = begun()
     with pytest.raises(RuntimeError, match="inside one another"):
-        session.loop.do(lambda: session.loop.fit(everything(session, 32), phase="stream"))
+        session.loop.do(lambda: session.loop.fit(Phase("stream", everything(session, 32))))
     session = begun()
     session.method.after_step = lambda batch: session.loop.do(lambda: None)  # type: ignore[method-assign]
     with pytest.raises(RuntimeError, match="inside one another"):
-        session.loop.fit(everything(session, 32), phase="stream")
+        session.loop.fit(Phase("stream", everything(session, 32)))
 
 
 def test_what_was_done_is_skipped() -> None:
     session = begun()
     done: list[str] = []
-    session.loop.begin(session.stream.tasks[0], done=2)
+    session.loop.begin(done=2)
     for name in ("one", "two", "three"):
         session.loop.do(lambda name=name: done.append(name))  # type: ignore[misc]
     assert done == ["three"]
-    session.loop.begin(session.stream.tasks[0], done=1)
+    session.loop.begin(done=1)
     before = session.learner.step
-    session.loop.fit(everything(session, 64), phase="stream")
+    session.loop.fit(Phase("stream", everything(session, 64)))
     assert session.learner.step == before, "the phase is done already"
-    session.loop.fit(everything(session, 64), phase="memory", epochs=1)
+    session.loop.fit(Phase("memory", everything(session, 64), epochs=1))
     assert session.learner.step == before + 4
 
 
 def test_momentum_lives_through_the_phases_of_a_task_and_dies_with_it() -> None:
     session = begun(train={"memory_epochs": 1}, memory={"capacity": 50})
     optimizers = []
-    session.loop.fit(everything(session, 64), phase="stream")
-    optimizers.append(session.loop.optimizer)
-    session.loop.fit(everything(session, 64), phase="memory")
-    optimizers.append(session.loop.optimizer)
+    session.loop.fit(Phase("stream", everything(session, 64)))
+    optimizers.append(session.loop.optimizers.get(Optim())[0])
+    session.loop.fit(Phase("memory", everything(session, 64)))
+    optimizers.append(session.loop.optimizers.get(Optim())[0])
     assert optimizers[0] is optimizers[1]
-    session.loop.begin(session.stream.tasks[1])
+    session.loop.begin()
     session.loop.do(lambda: session._begin_task(session.stream.tasks[1]))
-    assert session.loop.optimizer is not optimizers[0]
+    begin(session)
+    assert session.loop.optimizers.get(Optim())[0] is not optimizers[0]
 
 
 def test_rates_of_stream_and_memory_phase() -> None:
@@ -337,7 +344,7 @@ def test_recorded_losses_are_means_over_the_steps_since_the_last_record() -> Non
     session.method.loss = loss  # type: ignore[method-assign]
     record = session.emit
     assert isinstance(record, Record)
-    session.loop.fit(everything(session, 1000), phase="memory", epochs=8)
+    session.loop.fit(Phase("memory", everything(session, 1000), epochs=8))
     events = record.of(ev.StepEnded)
     last = 0
     for event in events:
@@ -369,7 +376,7 @@ def test_a_loss_that_is_not_finite_ends_the_phase_and_names_term_task_and_step(b
 
     session.method.loss = loss  # type: ignore[method-assign]
     with pytest.raises(TrainingError) as caught:
-        session.loop.fit(everything(session, 1000), phase="memory", epochs=20)
+        session.loop.fit(Phase("memory", everything(session, 1000), epochs=20))
     message = str(caught.value)
     assert message.startswith(f"loss term 'extra' is not finite at task 4, step {bad_step};") or (
         # a weight that is not a number spoils every term of the next step: the first term is named then
@@ -411,7 +418,7 @@ def test_a_term_that_comes_and_goes_is_averaged_over_the_steps_in_which_it_occur
     rows = visiting(session, when)
     record = session.emit
     assert isinstance(record, Record)
-    session.loop.fit(everything(session, 1000), phase="memory", epochs=16)
+    session.loop.fit(Phase("memory", everything(session, 1000), epochs=16))
     last = 0
     for event in record.of(ev.StepEnded):
         expected = mean_by_name(rows[last : event.step])
@@ -436,7 +443,7 @@ def test_a_late_term_that_is_not_finite_is_found_under_its_name(bad_step: int) -
 
     visiting(session, when)
     with pytest.raises(TrainingError) as caught:
-        session.loop.fit(everything(session, 1000), phase="memory", epochs=16)
+        session.loop.fit(Phase("memory", everything(session, 1000), epochs=16))
     found = [name for name in ("late", "cross-entropy") if f"loss term '{name}' is not finite" in str(caught.value)]
     # the sum is not a number either, and with it all weights: only the step itself says where it began
     assert found == ["late"]

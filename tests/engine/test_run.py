@@ -14,7 +14,7 @@ from cllab.record import events as ev
 from cllab.record.runs import RunStore
 from cllab.worker import train
 from tests.conftest import Record, toy
-from tests.engine.sessions import walked
+from tests.engine.sessions import begin, walked
 
 TWO: dict[str, Any] = {
     "scenario": {"tasks": 2},
@@ -220,8 +220,9 @@ def test_head_keep_and_head_reset() -> None:
         session._task(session.stream.tasks[0])
         before = {k: v.clone() for k, v in session.learner.model.head.state_dict().items()}
         trunk = {k: v.clone() for k, v in session.learner.model.backbone.state_dict().items()}
-        session.loop.begin(session.stream.tasks[1])
+        session.loop.begin()
         session.loop.do(lambda session=session: session._begin_task(session.stream.tasks[1]))  # type: ignore[misc]
+        begin(session)
         after = session.learner.model.head.state_dict()
         assert after["weight"].shape[0] == 4
         assert torch.equal(after["weight"][:2], before["weight"]) is equal

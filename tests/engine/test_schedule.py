@@ -10,8 +10,11 @@ import pytest
 import torch
 from torch import nn
 
-from cllab.engine.schedule import learning_rate, make_optimizer, set_rate, stepper
+from cllab.engine.optimizers import make_optimizer, set_rate, stepper
+from cllab.engine.schedule import learning_rate
+from cllab.learner.phases import Group, Optim
 from cllab.settings.config import TrainConfig
+from tests.engine.sessions import begun
 
 PUBLISHED = [
     0.0050, 0.0500, 0.0500, 0.0253, 0.0500, 0.0428, 0.0253, 0.0077,
@@ -61,7 +64,7 @@ def test_constant_stays_and_warm_up_touches_the_first_epoch_only() -> None:
     [("sgd", 1e-4, "SGD"), ("adam", 1e-6, "Adam"), ("adamw", 1e-6, "AdamW"), ("radam", 1e-5, "RAdam")],
 )
 def test_optimizer_settings_are_the_published_ones(name: str, decay: float, kind: str) -> None:
-    optimizer = make_optimizer([nn.Parameter(torch.zeros(2))], TrainConfig(optimizer=name), CPU)  # type: ignore[arg-type]
+    optimizer = make_optimizer([([nn.Parameter(torch.zeros(2))], None)], TrainConfig(optimizer=name), "", CPU)  # type: ignore[arg-type]
     assert type(optimizer).__name__ == kind
     group = optimizer.param_groups[0]
     assert group["weight_decay"] == decay
@@ -72,23 +75,27 @@ def test_optimizer_settings_are_the_published_ones(name: str, decay: float, kind
 
 def test_weight_decay_and_momentum_are_the_configured_ones_where_given() -> None:
     config = TrainConfig(weight_decay=0.0, momentum=0.0, nesterov=True)
-    group = make_optimizer([nn.Parameter(torch.zeros(2))], config, CPU).param_groups[0]
+    group = make_optimizer([([nn.Parameter(torch.zeros(2))], None)], config, "", CPU).param_groups[0]
     assert group["weight_decay"] == 0.0
     assert group["nesterov"] is False, "torch refuses nesterov without momentum"
 
 
 def test_frozen_parameters_are_left_out_and_every_group_follows_the_rate() -> None:
-    free, frozen = nn.Parameter(torch.zeros(2)), nn.Parameter(torch.zeros(2), requires_grad=False)
-    optimizer = make_optimizer([free, frozen], TrainConfig(), CPU)
-    assert [len(g["params"]) for g in optimizer.param_groups] == [1]
-    optimizer.add_param_group({"params": [nn.Parameter(torch.zeros(1))]})
-    set_rate(optimizer, 0.123)
-    assert [g["lr"] for g in optimizer.param_groups] == [0.123, 0.123]
+    session = begun()
+    model = session.learner.model
+    trunk, head = list(model.backbone.parameters()), list(model.head.parameters())
+    trunk[0].requires_grad_(False)
+    both = Optim(groups=(Group(lambda: trunk, decay=0.0), Group(lambda: head, factor=10.0)))
+    optimizer, factors = session.loop.optimizers.get(both)
+    assert [len(g["params"]) for g in optimizer.param_groups] == [len(trunk) - 1, len(head)]
+    assert [g["weight_decay"] for g in optimizer.param_groups] == [0.0, 1e-4]
+    set_rate(optimizer, 0.25, factors)
+    assert [g["lr"] for g in optimizer.param_groups] == [0.25, 2.5]
 
 
 def test_a_step_is_nesterov_sgd_by_hand() -> None:
     w = nn.Parameter(torch.tensor([1.0]))
-    optimizer = make_optimizer([w], TrainConfig(lr=0.1, weight_decay=0.01), CPU)
+    optimizer = make_optimizer([([w], None)], TrainConfig(lr=0.1, weight_decay=0.01), "", CPU)
     value, velocity = 1.0, 0.0
     for gradient in (0.5, -0.2, 0.3):
         w.grad = torch.tensor([gradient])
@@ -105,7 +112,7 @@ def test_a_bare_step_is_the_optimizers(name: str) -> None:
     for bare in (False, True):
         generator = torch.Generator().manual_seed(0)
         p = nn.Parameter(torch.randn(4, 3, generator=generator))
-        optimizer = make_optimizer([p], TrainConfig(optimizer=name, lr=0.1), CPU)  # type: ignore[arg-type]
+        optimizer = make_optimizer([([p], None)], TrainConfig(optimizer=name, lr=0.1), "", CPU)  # type: ignore[arg-type]
         step = stepper(optimizer) if bare else optimizer.step
         for _ in range(5):
             p.grad = torch.randn(4, 3, generator=generator)
@@ -117,7 +124,7 @@ def test_a_bare_step_is_the_optimizers(name: str) -> None:
 
 
 def test_hooks_on_steps_are_heard() -> None:
-    optimizer = make_optimizer([nn.Parameter(torch.ones(2))], TrainConfig(), CPU)
+    optimizer = make_optimizer([([nn.Parameter(torch.ones(2))], None)], TrainConfig(), "", CPU)
     heard: list[str] = []
     optimizer.register_step_pre_hook(lambda *_: heard.append("before"))
     optimizer.register_step_post_hook(lambda *_: heard.append("after"))
@@ -130,10 +137,10 @@ def test_training_does_not_load_the_compiler() -> None:
     code = """
 import sys, torch
 from cllab.settings.config import TrainConfig
-from cllab.engine.schedule import make_optimizer, stepper
+from cllab.engine.optimizers import make_optimizer, stepper
 for name in ("sgd", "adam", "adamw", "radam"):
     p = torch.nn.Parameter(torch.ones(3))
-    optimizer = make_optimizer([p], TrainConfig(optimizer=name, lr=0.1), torch.device("cpu"))
+    optimizer = make_optimizer([([p], None)], TrainConfig(optimizer=name, lr=0.1), "", torch.device("cpu"))
     p.grad = torch.ones(3)
     stepper(optimizer)()
     optimizer.load_state_dict(optimizer.state_dict())

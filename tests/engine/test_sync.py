@@ -20,6 +20,7 @@ from cllab.engine.control import Control
 from cllab.engine.meter import Meter
 from cllab.engine.run import Session
 from cllab.learner.batch import Batch
+from cllab.learner.phases import Optim
 from cllab.settings import catalog
 from tests.conftest import Record, toy
 
@@ -170,12 +171,12 @@ class _Step(contextlib.AbstractContextManager[None]):
         method.after_step = guarded_after_step  # type: ignore[method-assign]
         if bias_loss is not None:
             method._bias_loss = lambda batch: guarded_loss(batch, bias_loss)  # type: ignore[attr-defined]
-        make = session.loop.renew
+        make = session.loop.optimizers.get
 
-        def renew(**options: Any) -> None:
-            make(**options)
-            optimizer = session.loop.optimizer
-            assert optimizer is not None
+        def get(wanted: Optim) -> Any:
+            optimizer, factors = make(wanted)
+            if "step" in vars(optimizer):
+                return optimizer, factors
             move = optimizer.step
 
             def guarded_move(*args: Any, **kwargs: Any) -> Any:
@@ -183,8 +184,9 @@ class _Step(contextlib.AbstractContextManager[None]):
                     return move(*args, **kwargs)
 
             optimizer.step = guarded_move  # type: ignore[method-assign]
+            return optimizer, factors
 
-        session.loop.renew = renew  # type: ignore[method-assign]
+        session.loop.optimizers.get = get  # type: ignore[method-assign]
         self.add = Meter.add
 
         def add(meter: Meter, terms: dict[str, torch.Tensor]) -> bool:

@@ -7,8 +7,10 @@ from typing import Any
 import pytest
 import torch
 
+from cllab.engine import checkpoint
 from cllab.engine.control import Control
 from cllab.engine.run import Session, run
+from cllab.learner.phases import Offer, Phase
 from cllab.record.runs import RunStore
 from cllab.settings.config import RunConfig
 from cllab.worker import train
@@ -201,6 +203,27 @@ def test_memory_policy_leaves_the_stream_order_as_it_was(method: str) -> None:
         orders.append(seen[:streamed])
     assert all(o == orders[0] for o in orders)
     assert orders[0] or facts["memory_only"] or "past-data" in facts["needs"]
+
+
+def test_its_list_of_pieces_says_how_it_replays_and_changes_nothing_by_being_read(method: str) -> None:
+    session = Session(config_for(method, memory={"capacity": 60}), Record(), Control())
+    session.start()
+    session._task(session.stream.tasks[0])
+    session._begin_task(session.stream.tasks[1])
+    learner = session.learner
+
+    def everything() -> str:
+        held = checkpoint.encode(session.method.state()), learner.memory.state_dict(), learner.rng.state_dict()
+        return str((held, learner.model.state_dict(), torch.get_rng_state()))
+
+    before = everything()
+    pieces = list(session.method.learn(session.stream.tasks[1]))
+    assert everything() == before, "what changes something is Work"
+    facts = method_spec(method).facts
+    streams = [piece for piece in pieces if isinstance(piece, Phase) and piece.name == "stream"]
+    assert all(piece.replay == facts["replay"] for piece in streams)
+    assert not streams or not facts["memory_only"]
+    assert any(isinstance(piece, Offer) for piece in pieces) == facts["uses_memory"]
 
 
 def test_runs_without_a_folder_through_the_public_function(method: str) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -12,8 +13,10 @@ from torch import Tensor
 from cllab.engine.control import Control
 from cllab.engine.run import Session
 from cllab.learner.batch import Batch
+from cllab.learner.phases import Offer, Phase
 from cllab.memory.ring import Ring
 from tests.conftest import Record, toy
+from tests.engine.sessions import begin, pieces
 
 PLAIN = {"momentum": 0.0, "weight_decay": 0.0, "memory_epochs": 0, "batch_size": 16, "lr": 0.05}
 NAMED = {"name": "task-incremental", "tasks": 5}
@@ -32,22 +35,30 @@ def at_task(method: str, index: int, /, **tables: Any) -> Session:
     for task in session.stream.tasks[:index]:
         session._task(task)
     task = session.stream.tasks[index]
-    session.loop.begin(task)
+    session.loop.begin()
     session.loop.do(lambda: session._begin_task(task))
+    begin(session)
     return session
 
 
 def learn(session: Session, n: int | None = None, index: int | None = None) -> None:
-    """Learn the current task's stream, or its first `n` samples."""
+    """Learn the current task's stream, or its first `n` samples, and do what the method does before the memory is
+    offered anything."""
     task = session.stream.tasks[session.learner.task if index is None else index]
-    split = task.train if n is None else task.train.subset(torch.arange(n))
-    session.loop.fit(split, phase="stream", replay=session.method.info.replay)
+    whole = pieces(session, index)
+    first = next(i for i, piece in enumerate(whole) if isinstance(piece, Phase))
+    for piece in whole[first:]:
+        if isinstance(piece, Offer):
+            break
+        if isinstance(piece, Phase) and piece.name == "stream" and n is not None:
+            piece = replace(piece, data=task.train.subset(torch.arange(n)))
+        session.go(task, piece)
 
 
 def next_batch(session: Session, n: int = 16) -> Batch:
     """A batch of the current task's stream, as the loop would hand it over."""
     task = session.stream.tasks[session.learner.task]
-    batch = next(iter(session.loop.batches(task.train, purpose="test", batch_size=n)))
+    batch = next(iter(session.learner.batches(task.train, purpose="test", batch_size=n)))
     batch.phase = "stream"
     session.learner.model.train()
     return batch

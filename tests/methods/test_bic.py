@@ -13,7 +13,7 @@ from cllab.engine.run import Session
 from cllab.learner.batch import Batch
 from cllab.methods.bic import TEMPERATURE, BiC
 from tests.conftest import Record, toy
-from tests.engine.sessions import watch
+from tests.engine.sessions import begin, watch
 
 
 def session_of(**tables: Any) -> tuple[Session, BiC]:
@@ -44,13 +44,13 @@ def test_validation_images_are_never_trained_on_and_the_budget_is_kept(name: str
         if batch.phase in ("stream", "memory"):
             leaks.update(set(batch.ids.tolist()) & held_so_far)
 
-    begin = method.begin_task
+    begin = method._begin
 
-    def begin_task(task: Any) -> None:
+    def begin_(task: Any) -> None:
         begin(task)
         held_so_far.update(identities(session, method.valid["images"]))
 
-    method.begin_task = begin_task  # type: ignore[method-assign]
+    method._begin = begin_  # type: ignore[method-assign]
     watch(session, note)
     session.walk()
     assert len(held_so_far) >= 20
@@ -69,9 +69,8 @@ def planted(offset: float, spread: float, n: int = 20) -> tuple[Session, BiC]:
     classes have `offset` on top.
     """
     session, method = session_of(method={"bias_epochs": 400, "bias_lr": 0.05})
-    task = session.stream.tasks[1]
     learner = session.learner
-    session.loop.begin(task)
+    session.loop.begin()
     learner.old, learner.seen, learner.task = tuple(range(5)), tuple(range(10)), 1
     learner.model.grow(10)
     method.bias = torch.tensor([[1.0, 0.0], [1.0, 0.0]])
@@ -94,8 +93,9 @@ def planted(offset: float, spread: float, n: int = 20) -> tuple[Session, BiC]:
 def test_without_any_evidence_stage_2_levels_the_groups(offset: float) -> None:
     # all images look alike, so the best that can be said is the uniform distribution: the shift is the offset
     session, method = planted(offset, spread=0.0)
-    session.loop.renew()
-    method._stage_2(session.stream.tasks[1], session.loop, 1)
+    session.loop.optimizers.drop("task")
+    for piece in method._stage_2(session.stream.tasks[1], 1):
+        session.go(session.stream.tasks[1], piece)
     assert method.bias[1, 1].item() == pytest.approx(offset, abs=0.05)
     assert method.bias[0].tolist() == [1.0, 0.0], "old groups keep theirs"
     assert method.live == []
@@ -106,7 +106,8 @@ def test_stage_2_raises_classes_that_score_too_low() -> None:
     x = session.learner.normalize(method.valid["images"])
     before = (method.predict(x, None).argmax(1) == method.valid["labels"]).float().mean().item()
     weights = {k: v.clone() for k, v in session.learner.model.state_dict().items()}
-    method._stage_2(session.stream.tasks[1], session.loop, 1)
+    for piece in method._stage_2(session.stream.tasks[1], 1):
+        session.go(session.stream.tasks[1], piece)
     after = (method.predict(x, None).argmax(1) == method.valid["labels"]).float().mean().item()
     assert before == pytest.approx(0.5)
     assert after == 1.0
@@ -126,8 +127,9 @@ def test_the_first_stage_follows_the_corrected_teacher() -> None:
     session, method = session_of()
     task = session.stream.tasks[0]
     session._task(task)
-    session.loop.begin(session.stream.tasks[1])
+    session.loop.begin()
     session.loop.do(lambda: session._begin_task(session.stream.tasks[1]))
+    begin(session)
     method.bias[0] = torch.tensor([1.5, -0.5])
     x = torch.randn(8, 1, 6, 6)
     y = torch.arange(8)
@@ -163,13 +165,13 @@ def test_published_code_only_ever_corrects_the_last_group() -> None:
         method={"algorithm": "published", "features": 8, "bias_epochs": 2},
     )
     groups = []
-    begin = method.begin_task
+    begin = method._begin
 
-    def begin_task(task: Any) -> None:
+    def begin_(task: Any) -> None:
         begin(task)
         groups.append(method.group.tolist())
 
-    method.begin_task = begin_task  # type: ignore[method-assign]
+    method._begin = begin_  # type: ignore[method-assign]
     session.walk()
     assert groups[:4] == [[-1] * 10] * 4, "in a blurry stream none before the last task"
     assert groups[4] == [-1] * 8 + [4, 4]

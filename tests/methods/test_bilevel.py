@@ -9,10 +9,11 @@ import torch
 
 from cllab.engine.run import Session
 from cllab.learner.batch import Batch
+from cllab.learner.phases import Phase
 from cllab.memory.ring import Ring
 from cllab.methods import _bilevel as bi
 from cllab.record import events as ev
-from tests.engine.sessions import begun, walked
+from tests.engine.sessions import begin, begun, walked
 
 PLAIN = {"momentum": 0.0, "weight_decay": 0.0, "memory_epochs": 0, "batch_size": 16, "lr": 0.05}
 NET = {"norm": False}
@@ -24,7 +25,7 @@ def made(method: str, /, **tables: Any) -> Session:
 
 def one_batch(session: Session) -> None:
     task = session.stream.tasks[0]
-    session.loop.fit(task.train.subset(torch.arange(16)), phase="stream")
+    session.loop.fit(Phase("stream", task.train.subset(torch.arange(16))))
 
 
 def weights(session: Session) -> list[torch.Tensor]:
@@ -70,7 +71,7 @@ def test_displacement_of_a_batch_is_the_closed_form(inner: int, meta: int, fidel
 def test_with_beta_zero_the_weights_never_move(method: str) -> None:
     session = made(method, method={"beta": 0.0})
     before = weights(session)
-    session.loop.fit(session.stream.tasks[0].train, phase="stream")
+    session.loop.fit(Phase("stream", session.stream.tasks[0].train))
     assert all(torch.equal(a, b) for a, b in zip(before, weights(session), strict=True))
 
 
@@ -108,7 +109,7 @@ def test_replay_and_validation_memory_hold_what_they_should() -> None:
         return step(batch, descend)
 
     session.method.step = noting  # type: ignore[method-assign]
-    session.loop.fit(session.stream.tasks[0].train, phase="stream")
+    session.loop.fit(Phase("stream", session.stream.tasks[0].train))
     n_batches = len(seen)
     assert n_batches == 12
     held = memory.buffers["ids"][memory.rows(0, "held")].tolist()
@@ -126,7 +127,7 @@ def test_what_leaves_the_validation_memory_is_trained_on() -> None:
     inner, step = session.method._inner, session.method.step  # type: ignore[attr-defined]
     session.method._inner = lambda b, name: (trained.append(set(b.ids.tolist())), inner(b, name))[1]  # type: ignore
     session.method.step = lambda b, d: (heads.append(int(b.ids[0])), step(b, d))[1]  # type: ignore
-    session.loop.fit(session.stream.tasks[0].train, phase="stream")
+    session.loop.fit(Phase("stream", session.stream.tasks[0].train))
     trained = trained[::2]  # two iterations a batch
     for k, batch in enumerate(trained):
         assert heads[k] not in batch
@@ -164,9 +165,10 @@ def test_targets_stay_what_they_were() -> None:
 def test_published_draws_leave_out_the_numbers_of_the_validation_draw() -> None:
     session = made("bcl-dual", fidelity="reference", memory={"capacity": 60}, method={"replay_size": 100})
     learner, memory = session.learner, session.learner.memory
-    session.loop.fit(session.stream.tasks[0].train, phase="stream")
-    session.loop.begin(session.stream.tasks[1])
+    session.loop.fit(Phase("stream", session.stream.tasks[0].train))
+    session.loop.begin()
     session.loop.do(lambda: session._begin_task(session.stream.tasks[1]))
+    begin(session)
     assert isinstance(memory, Ring)
     drawn: list[int] = []
     draw = memory.draw
@@ -178,7 +180,7 @@ def test_published_draws_leave_out_the_numbers_of_the_validation_draw() -> None:
         return rows, chosen
 
     memory.draw = noting  # type: ignore[method-assign]
-    session.loop.fit(session.stream.tasks[1].train, phase="stream")
+    session.loop.fit(Phase("stream", session.stream.tasks[1].train))
     # 2 held slots a task: at the second task numbers 0 to 3 are drawn every time, so replay lacks its first 4 samples
     assert set(drawn[20:]) == set(range(4, 10))
     assert learner.updates > 0
@@ -212,9 +214,10 @@ def test_the_cosine_is_that_of_the_outer_update_and_a_gradient_of_plain_replay()
     # all of the past is replayed and all of the held samples validate, so that nothing is left to chance
     session = made("bcl-dual", memory={"capacity": 60}, method={"replay_size": 100, "inner_steps": 1, "meta_steps": 1})
     learner, memory = session.learner, session.learner.memory
-    session.loop.fit(session.stream.tasks[0].train, phase="stream")
-    session.loop.begin(session.stream.tasks[1])
+    session.loop.fit(Phase("stream", session.stream.tasks[0].train))
+    session.loop.begin()
     session.loop.do(lambda: session._begin_task(session.stream.tasks[1]))
+    begin(session)
     assert isinstance(memory, Ring)
     expected: list[float] = []
     outer = session.method._outer  # type: ignore[attr-defined]
@@ -232,7 +235,7 @@ def test_the_cosine_is_that_of_the_outer_update_and_a_gradient_of_plain_replay()
 
     session.method._outer = noting  # type: ignore[attr-defined]
     session.control.trace_steps = 10**6
-    session.loop.fit(session.stream.tasks[1].train, phase="stream")
+    session.loop.fit(Phase("stream", session.stream.tasks[1].train))
     record: Any = session.emit
     name = "cosine of outer and replay gradient"
     found = [e.scalars[name] for e in record.of(ev.Traced)]
@@ -307,6 +310,6 @@ def test_bcl_dual_learns_mixed_images_on_both_labels() -> None:
         return loss(batch)
 
     session.method.loss = noting  # type: ignore[method-assign]
-    session.loop.fit(session.stream.tasks[0].train.subset(torch.arange(160)), phase="stream")
+    session.loop.fit(Phase("stream", session.stream.tasks[0].train.subset(torch.arange(160))))
     assert all(b.y_mix is not None and b.share is not None for b in seen)
     assert sum(float(b.share) < 1 for b in seen if b.share is not None) > 4

@@ -10,10 +10,11 @@ import torch
 from scipy.optimize import minimize, nnls
 
 from cllab.errors import TrainingError
+from cllab.learner.phases import Phase
 from cllab.methods import agem, gem
 from cllab.methods._qp import dual, nonnegative
 from cllab.methods.gem import GEM
-from tests.engine.sessions import begun, walked
+from tests.engine.sessions import begin, begun, walked
 
 
 def problem(n: int, p: int, seed: int) -> tuple[np.ndarray[Any, Any], np.ndarray[Any, Any]]:
@@ -55,9 +56,10 @@ def test_projection_is_the_nearest_gradient_that_hurts_no_task() -> None:
 
 def after_two_tasks(method: str, /, **tables: Any) -> Any:
     session = begun(method, memory={"capacity": 60}, model={"norm": False}, train={"memory_epochs": 0}, **tables)
-    session.loop.fit(session.stream.tasks[0].train, phase="stream")
-    session.loop.begin(session.stream.tasks[1])
+    session.loop.fit(Phase("stream", session.stream.tasks[0].train))
+    session.loop.begin()
     session.loop.do(lambda: session._begin_task(session.stream.tasks[1]))
+    begin(session)
     return session
 
 
@@ -69,7 +71,7 @@ def stream_batch(session: Any, *, against: bool) -> Any:
     """A batch of the second task whose gradient points against (or along) that of the first one's memory."""
     learner, memory = session.learner, session.learner.memory
     task = session.stream.tasks[0 if not against else 1]
-    batch = next(iter(session.loop.batches(task.train, purpose="test", batch_size=16)))
+    batch = next(iter(session.learner.batches(task.train, purpose="test", batch_size=16)))
     batch.phase = "stream"
     learner.model.zero_grad()
     raw, y = memory.take(memory.rows(0))
@@ -111,9 +113,10 @@ def test_the_memory_is_written_once_a_batch_and_trained_on_only_through_constrai
 
 def test_vectorized_gradients_are_those_one_by_one() -> None:
     session = after_two_tasks("gem", scenario={"name": "task-incremental", "tasks": 5})
-    session.loop.fit(session.stream.tasks[1].train, phase="stream")
-    session.loop.begin(session.stream.tasks[2])
+    session.loop.fit(Phase("stream", session.stream.tasks[1].train))
+    session.loop.begin()
     session.loop.do(lambda: session._begin_task(session.stream.tasks[2]))
+    begin(session)
     method = session.method
     assert isinstance(method, GEM)
     params = [p for n, p in session.learner.model.named_parameters()]

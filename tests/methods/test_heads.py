@@ -96,7 +96,7 @@ METHODS = [spec.name for spec in catalog.load().components if spec.kind == "meth
 
 def first_batch(session: Session, task: int = 0) -> Batch:
     split = session.stream.tasks[task].train.subset(torch.arange(16))
-    return next(iter(session.loop.batches(split, purpose="test")))
+    return next(iter(session.learner.batches(split, purpose="test")))
 
 
 @pytest.mark.parametrize("method", METHODS)
@@ -122,7 +122,7 @@ def test_bic_distils_task_by_task_and_corrects_nothing_where_tasks_are_named(fid
     if fidelity == "reference":
         return
     learner.task, learner.old, learner.own = 2, learner.seen[:4], session.stream.tasks[2].classes
-    method.begin_task(session.stream.tasks[2])
+    method._begin(session.stream.tasks[2])
     batch = first_batch(session, 2)
     terms = method.loss(batch)
     assert learner.heads is not None
@@ -165,7 +165,7 @@ def test_the_published_fisher_asks_for_the_most_likely_class_of_a_samples_task(m
     losses: list[float] = []
     monkeypatch.setattr(imp, "add_batch_fisher", lambda total, params, loss, share: losses.append(float(loss.detach())))
     split = session.stream.tasks[1].train.subset(torch.arange(16))
-    session.method._overwrite("memory", split, session.loop)  # type: ignore[attr-defined]
+    session.method._overwrite(split)  # type: ignore[attr-defined]
     model = session.learner.model.eval()
     own = model(session.learner.normalize(split.fetch(torch.arange(16))))[:, list(session.stream.tasks[1].classes)]
     assert losses == [pytest.approx(F.cross_entropy(own, own.argmax(1)).item(), rel=1e-5)]

@@ -11,13 +11,14 @@ import torch.nn.functional as F
 
 from cllab.errors import TrainingError
 from cllab.learner.batch import Batch
+from cllab.learner.phases import Optim, Phase
 from cllab.methods import _importance as imp
 from cllab.methods.ewc import EWC
 from cllab.methods.rwalk import RWalk
 from cllab.models.base import Network
 from cllab.models.mlp import MLP
 from cllab.models.resnet32 import ResNet32
-from tests.engine.sessions import begun, everything, walked, watch
+from tests.engine.sessions import begun, close, everything, walked, watch
 from tests.memory.stores import Flat
 
 
@@ -196,11 +197,10 @@ def test_the_published_step_takes_the_penaltys_gradient_alone(method: str) -> No
         m.anchors = anchors
         setattr(m, "fisher" if method == "ewc" else "importance", weights)
         before = [p.detach().clone() for p in params]
-        batch = next(iter(session.loop.batches(everything(session, 16), purpose="test")))
+        batch = next(iter(session.learner.batches(everything(session, 16), purpose="test")))
         own = torch.autograd.grad(F.cross_entropy(session.learner.model(batch.x), batch.y), params)
         session.learner.rate = 0.05
-        assert session.loop.optimizer is not None
-        session.loop._descend(session.loop.optimizer)(functools.partial(m.loss, batch), batch)
+        session.loop._descend(*session.loop.optimizers.get(Optim()))(functools.partial(m.loss, batch), batch)
         found[step] = [p.detach() - b for p, b in zip(params, before, strict=True)]
         divider = 1 + 0.05 * 2 * 5.0 * 0.3 if step == "implicit" else 1.0
         for moved, g in zip(found[step], own, strict=True):
@@ -223,8 +223,8 @@ def test_ewc_is_anchored_where_the_newest_task_ended() -> None:
     session = begun("ewc", method={"strength": 2.0, "decay": 0.5, "samples": 50})
     method = session.method
     assert isinstance(method, EWC)
-    for task in session.stream.tasks[:2]:
-        method.end_task(task, session.loop)
+    for _ in range(2):
+        close(session)
         assert method._penalty().item() == 0.0
         for p in session.learner.model.parameters():
             p.data.add_(0.05)
@@ -245,13 +245,13 @@ def test_ewc_keeps_a_share_of_the_old_fisher(decay: float, share: float, monkeyp
     params = imp.trunk(session.learner.model)
     values = iter([3.0, 5.0])
 
-    def constant(self: EWC, task: Any, loop: Any, held: Any) -> Any:
+    def constant(self: EWC, task: Any, held: Any) -> Any:
         value = next(values)
         return [torch.full_like(p, value) for p in params]
 
     monkeypatch.setattr(EWC, "_mean_of_squares", constant)
     for t in range(2):
-        method.end_task(session.stream.tasks[t], session.loop)
+        close(session, t)
     assert all(bool((f == 5 + share * 3).all()) for f in method.fisher)
 
 
@@ -291,12 +291,12 @@ def test_rwalk_importance_is_the_recurrence_of_the_paper() -> None:
     for t in range(2):
         for p in path:
             p.zero_()
-        session.loop.fit(samples.subset(torch.arange(400 * t, 400 * t + 160)), phase="stream")
+        session.loop.fit(Phase("stream", samples.subset(torch.arange(400 * t, 400 * t + 160))))
         for a, b in zip(method.path, path, strict=True):
             assert torch.allclose(a, b, rtol=1e-3, atol=1e-6)
         for a, b in zip(method.fisher, fisher, strict=True):
             assert torch.allclose(a, b, rtol=1e-3, atol=1e-9)
-        method.end_task(session.stream.tasks[t], session.loop)
+        close(session, t)
         scores = [p.clone() for p in path] if t == 0 else [(s + p) / 2 for s, p in zip(scores, path, strict=True)]
         top_f, top_s = max(f.max() for f in fisher), max(s.max() for s in scores)
         for found, f, s in zip(method.importance, fisher, scores, strict=True):
@@ -317,9 +317,10 @@ def test_rwalks_published_form_has_no_path_and_the_penalty_in_its_fisher() -> No
         original(batch)
 
     method.after_backward = after_backward  # type: ignore[method-assign]
-    for _ in range(2):
-        session.loop.fit(everything(session, 64), phase="stream")
     assert isinstance(method, RWalk)
+    for _ in range(2):
+        session.loop.fit(Phase("stream", everything(session, 64)))
+        method._hold()
     assert method.path == []
     expected = [g**2 for g in seen[0]]
     for gradients in seen[1:]:

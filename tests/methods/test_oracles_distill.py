@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import pytest
@@ -10,7 +10,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from tests.engine.sessions import watch
+from tests.engine.sessions import close, rehearse, watch
 from tests.methods.oracle import (
     NAMED,
     at_task,
@@ -129,10 +129,10 @@ def test_the_published_icarl_distils_the_network_that_its_phase_began_with(scena
     watch(session, note)
     task = session.stream.tasks[1]
     began = weights(session)
-    method.learn(task, session.loop)
+    learn(session)
     after = weights(session)
     learner.memory.update(task.train, learner)
-    method.rehearse(task, session.loop)
+    rehearse(session)
     assert all(torch.equal(a, b) for a, b in zip(seen["stream"], began, strict=True))
     assert all(torch.equal(a, b) for a, b in zip(seen["memory"], after, strict=True))
     batch = next_batch(session)
@@ -154,7 +154,7 @@ def test_icarl_has_no_teacher_in_its_first_task_and_the_last_model_after_it() ->
     session = at_task("icarl", 0, memory={"capacity": 40})
     assert list(session.method.loss(next_batch(session))) == ["classification"]
     learn(session)
-    session.method.end_task(session.stream.tasks[0], session.loop)
+    close(session)
     teacher = session.method.teacher  # type: ignore[attr-defined]
     assert not teacher.training
     assert all(torch.equal(a, b) for a, b in zip(teacher.parameters(), session.learner.model.parameters(), strict=True))
@@ -222,10 +222,10 @@ def test_the_published_validation_images_are_also_trained_on() -> None:
     session = at_task(
         "bic", 0, fidelity="reference", memory={"capacity": 60}, method={"features": 8}, train={"memory_epochs": 1}
     )
-    method, task = session.method, session.stream.tasks[0]
-    assert len(method.offered(task)) == len(task.train)
+    method, task = cast("Any", session.method), session.stream.tasks[0]
+    assert len(method._offered(task)) == len(task.train)
     learn(session)
-    assert len(method.offered(task)) == len(task.train)
+    assert len(method._offered(task)) == len(task.train)
     valid = method.valid  # type: ignore[attr-defined]
     assert torch.bincount(valid["labels"]).tolist() == [3, 3], "6 held out, for 2 classes"
 
@@ -233,7 +233,12 @@ def test_the_published_validation_images_are_also_trained_on() -> None:
 def test_stage_2_is_cross_entropy_of_the_corrected_scores_and_moves_two_numbers() -> None:
     """Eqs. 4-5, on validation images of all classes; the old groups keep theirs."""
     session = at_task(
-        "bic", 1, model={"norm": True}, memory={"capacity": 80}, method={"bias_epochs": 1, "bias_lr": 0.1}
+        "bic",
+        1,
+        model={"norm": True},
+        memory={"capacity": 80},
+        method={"bias_epochs": 1, "bias_lr": 0.1},
+        train={"memory_epochs": 1},  # stage 2 comes after the memory phase then
     )
     learner, method = session.learner, session.method
     learn(session)
@@ -247,7 +252,8 @@ def test_stage_2_is_cross_entropy_of_the_corrected_scores_and_moves_two_numbers(
     batches: list[Tensor] = []
     watch(session, lambda b: batches.append(b.y))
     before = {k: v.clone() for k, v in learner.model.state_dict().items()}
-    method._stage_2(session.stream.tasks[1], session.loop, 1)  # type: ignore[attr-defined]
+    for piece in method._stage_2(session.stream.tasks[1], 1):  # type: ignore[attr-defined]
+        session.go(session.stream.tasks[1], piece)
     assert [len(b) for b in batches] == [len(valid["labels"])]
     assert all(torch.equal(v, before[k]) for k, v in learner.model.state_dict().items()), "the network stands"
     # the first step of Adam goes the rate against the sign of the slope

@@ -10,8 +10,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from cllab.learner.phases import Optim, Phase, Work
 from cllab.methods import _importance as imp
-from tests.engine.sessions import everything
+from tests.engine.sessions import close, everything, pieces
 from tests.methods.oracle import NAMED, at_task, flat, learn, next_batch, softmax, weights
 
 
@@ -53,7 +54,7 @@ def test_ewcs_fisher_is_that_of_labels_drawn_from_the_model() -> None:
         learner.model.head.bias.copy_(torch.tensor([1.0, -1.0]))
     learner.model.train()
     before = {k: v.clone() for k, v in learner.model.state_dict().items()}
-    session.method.end_task(session.stream.tasks[0], session.loop)
+    close(session)
     found = flat(session.method.fisher)  # type: ignore[attr-defined]
     assert all(torch.equal(v, before[k]) for k, v in learner.model.state_dict().items())
     by = {kind: fisher_by(session, kind) for kind in ("model", "data", "likely")}
@@ -67,7 +68,7 @@ def test_where_tasks_are_named_the_labels_are_drawn_from_the_tasks_own_classes()
     session = at_task("ewc", 1, scenario=NAMED, memory={"capacity": 0}, method={"samples": 100, "decay": 0.0})
     learn(session)
     learner, task = session.learner, session.stream.tasks[1]
-    session.method.end_task(task, session.loop)
+    close(session)
     found = flat(session.method.fisher)  # type: ignore[attr-defined]
     model, params = learner.model.eval(), imp.trunk(learner.model)
     x, own = learner.normalize(task.train.fetch(torch.arange(100))), list(task.classes)
@@ -90,7 +91,7 @@ def test_the_estimate_reads_as_many_samples_as_asked_and_divides_by_them(monkeyp
         return [torch.ones_like(p) for p in params]
 
     monkeypatch.setattr(imp, "fisher_of_batch", ones)
-    session.method.end_task(session.stream.tasks[0], session.loop)
+    close(session)
     assert sum(sizes) == 40
     assert all(bool((f == 1).all()) for f in session.method.fisher)  # type: ignore[attr-defined]
 
@@ -103,7 +104,7 @@ def test_gems_estimate_is_of_the_first_samples_and_the_datas_labels() -> None:
     with torch.no_grad():  # wrong about most samples: what it holds for likely is not what the data says
         session.learner.model.head.weight.neg_()
     learner, train = session.learner, session.stream.tasks[0].train
-    session.method.end_task(session.stream.tasks[0], session.loop)
+    close(session)
     x, y = learner.normalize(train.fetch(torch.arange(30))), train.labels[:30]
     loss = F.cross_entropy(learner.model.eval()(x), y)
     expected = flat(torch.autograd.grad(loss, imp.trunk(learner.model))) ** 2
@@ -136,7 +137,7 @@ def test_the_published_fisher_is_overwritten_and_has_the_penalty_in_it() -> None
         train={"memory_epochs": 1, "batch_size": 400},
         method={"estimate": "published", "strength": 500.0, "step": "explicit"},
     )
-    learner, method, loop = session.learner, session.method, session.loop
+    learner, method = session.learner, session.method
     stream, memory = session.stream.tasks[1].train, learner.memory
     assert len(memory) == 40
     assert method.fisher  # type: ignore[attr-defined]
@@ -144,11 +145,12 @@ def test_the_published_fisher_is_overwritten_and_has_the_penalty_in_it() -> None
         for p in learner.model.parameters():
             p += 0.4
     whole = memory.candidates(stream, learner)
-    for split, phase, looked in ((stream, "stream", whole), (memory.split(), "memory", memory.split())):
+    estimates = [p for p in pieces(session) if isinstance(p, Work) and p.name == "fisher"]
+    for looked, estimate in zip((whole, memory.split()), estimates, strict=True):
         expected = published(session, looked, penalty=True)
         without = published(session, looked, penalty=False)
         assert abs(without.sum() / expected.sum() - 1) > 0.1, "the penalty matters"
-        method.after_fit(phase, split, loop)
+        estimate.do()
         np.testing.assert_allclose(flat(method.fisher), expected, rtol=2e-2, atol=1e-6 * expected.max())  # type: ignore[attr-defined]
         assert np.array_equal(flat(method.anchors), flat(imp.trunk(learner.model)))  # type: ignore[attr-defined]
         with torch.no_grad():
@@ -162,7 +164,7 @@ def test_published_batches_count_by_their_size() -> None:
     )
     method, task = session.method, session.stream.tasks[0]
     split = task.train.subset(torch.arange(200))
-    batches = list(session.loop.batches(split, purpose="fisher", augment=True))
+    batches = list(session.learner.batches(split, purpose="fisher", augment=True))
     # looking twice gives another order: go back to where the first look began
     session = at_task(
         "ewc", 0, memory={"capacity": 0}, train={"batch_size": 150}, method={"estimate": "published", "strength": 1.0}
@@ -174,7 +176,7 @@ def test_published_batches_count_by_their_size() -> None:
         scores = session.learner.model.eval()(batch.x)
         loss = F.cross_entropy(scores, scores.argmax(1))
         total += len(batch.y) / 200 * flat(torch.autograd.grad(loss, params)) ** 2
-    method.after_fit("stream", split, session.loop)
+    method._overwrite(split)  # type: ignore[attr-defined]
     assert [len(b.y) for b in batches] == [150, 50]
     np.testing.assert_allclose(flat(method.fisher), total, rtol=1e-3, atol=1e-12)  # type: ignore[attr-defined]
 
@@ -260,7 +262,7 @@ def test_rwalk_looks_at_the_gradient_before_and_the_way_after_a_step() -> None:
     )
     method.after_step = after
     split = everything(session, 64)
-    session.loop.fit(split, phase="stream")
+    session.loop.fit(Phase("stream", split))
     places.append([p.detach().clone() for p in params])
     fisher = [np.zeros(0)] * len(params)
     path = [np.zeros(tuple(p.shape)) for p in params]
@@ -280,11 +282,9 @@ def test_no_optimizer_outlives_its_task(method: str) -> None:
     """Momentum begins at nothing in every task: the first step is (1 + m) times the gradient step of Nesterov."""
     session = at_task(method, 1, memory={"capacity": 0}, train={"momentum": 0.9, "nesterov": True}, method={})
     learner = session.learner
-    assert session.loop.optimizer is not None
-    assert not session.loop.optimizer.state
-    assert {id(p) for g in session.loop.optimizer.param_groups for p in g["params"]} == {
-        id(p) for p in learner.model.parameters()
-    }
+    optimizer, _ = session.loop.optimizers.get(Optim())
+    assert not optimizer.state
+    assert {id(p) for g in optimizer.param_groups for p in g["params"]} == {id(p) for p in learner.model.parameters()}
     if method == "ewc":
         return
     start = weights(session)
@@ -314,7 +314,7 @@ def test_rwalks_scores_are_averaged_from_task_to_task() -> None:
     for t in range(3):
         new = [torch.rand(p.shape, generator=generator) for p in params]
         method.path = [p.clone() for p in new]
-        method.end_task(session.stream.tasks[t], session.loop)
+        close(session, t)
         score = [(a + b) / 2 for a, b in zip(score, new, strict=True)] if score else new
     top_f, top_s = (max(float(v.max()) for v in values) for values in (method.fisher, score))
     for found, f, s in zip(method.importance, method.fisher, score, strict=True):

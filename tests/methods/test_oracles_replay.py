@@ -10,8 +10,9 @@ import torch
 from torch import Tensor
 
 from cllab.learner.batch import Batch
+from cllab.learner.phases import Optim
 from cllab.methods import _bilevel as bi
-from tests.engine.sessions import watch
+from tests.engine.sessions import begin, rehearse, watch
 from tests.methods.oracle import (
     NAMED,
     at_task,
@@ -95,7 +96,7 @@ def test_rehearsing_er_draws_nothing_and_offers_its_memory_nothing() -> None:
     drawn, offered = spied(memory, "retrieve"), spied(memory, "update")
     sizes: list[int] = []
     watch(session, lambda batch: sizes.append(len(batch.y)))
-    session.method.rehearse(session.stream.tasks[1], session.loop)
+    rehearse(session)
     assert sizes == [16] * 4
     assert drawn == []
     assert offered == []
@@ -197,8 +198,9 @@ def test_targets_are_what_the_network_said_when_the_task_was_over(
     learner.model.train()
     before = {k: v.clone() for k, v in learner.model.state_dict().items()}
     first = memory.buffers["targets"][memory.rows(0)].clone()
-    session.loop.begin(session.stream.tasks[2])
+    session.loop.begin()
     session.loop.do(lambda: session._begin_task(session.stream.tasks[2]))
+    begin(session)
     own = list(session.stream.tasks[1].classes) if learner.heads is not None else [0, 1, 2, 3]
     found = memory.buffers["targets"][memory.rows(1)]
     np.testing.assert_allclose(found[:, : len(own)].numpy(), softmax(z[:, own] / 3.0), rtol=1e-4, atol=1e-6)
@@ -217,8 +219,9 @@ def test_the_published_targets_are_of_a_pass_in_training_mode() -> None:
     learner, memory = session.learner, ring(session)
     before = {k: v.clone() for k, v in learner.model.state_dict().items()}
     raw, _ = memory.take(memory.rows(1))
-    session.loop.begin(session.stream.tasks[2])
+    session.loop.begin()
     session.loop.do(lambda: session._begin_task(session.stream.tasks[2]))
+    begin(session)
     after = {k: v.clone() for k, v in learner.model.state_dict().items()}
     assert any(not torch.equal(after[k], before[k]) for k in before if "running" in k), "it moves the statistics"
     own = list(session.stream.tasks[1].classes)
@@ -309,8 +312,7 @@ def test_bcl_dual_steps_on_held_samples_at_a_rate_of_its_own(outer: float, scena
     expected = weights(session)
     put(session, found)
     same(session, expected)
-    assert session.loop.optimizer is not None
-    assert session.loop.optimizer.param_groups[0]["lr"] == RATE, "the inner rate is back"
+    assert session.loop.optimizers.get(Optim())[0].param_groups[0]["lr"] == RATE, "the inner rate is back"
 
 
 def test_validation_draws_reach_all_tasks_and_the_current_one() -> None:

@@ -14,7 +14,7 @@ from cllab.engine.control import Control
 from cllab.engine.run import Session
 from cllab.learner.batch import Batch
 from tests.conftest import Record, toy
-from tests.engine.sessions import watch
+from tests.engine.sessions import rehearse, watch
 from tests.methods.oracle import NAMED, at_task, cross_entropy, learn, next_batch, scores_of, weights
 
 CPU = torch.device("cpu")
@@ -145,7 +145,7 @@ def test_the_output_layer_is_kept_or_drawn_anew(head: str) -> None:
     learner = session.learner
     before, trunk = learner.model.head.weight.detach().clone(), learner.model.backbone.state_dict()
     trunk = {k: v.clone() for k, v in trunk.items()}
-    session.loop.begin(session.stream.tasks[1])
+    session.loop.begin()
     session.loop.do(lambda: session._begin_task(session.stream.tasks[1]))
     assert learner.model.n_classes == 4
     assert torch.equal(learner.model.head.weight[:2], before) == (head == "keep")
@@ -269,7 +269,7 @@ def test_rehearsal_is_of_the_memory() -> None:
     session = at_task("finetune", 1, memory={"capacity": 40}, train={"memory_epochs": 1})
     found: list[Batch] = []
     watch(session, found.append)
-    session.method.rehearse(session.stream.tasks[1], session.loop)
+    rehearse(session)
     held = set(session.learner.memory.columns["ids"].tolist())
     assert len(found) == 2
     assert all(set(b.ids.tolist()) <= held and b.phase == "memory" for b in found)

@@ -8,22 +8,26 @@ import pytest
 import torch
 
 from cllab.errors import UsageError
+from cllab.learner.phases import Phase, Work
 from cllab.memory.ring import Ring
 from cllab.methods import _distill as distill
 from cllab.models.base import Network
 from cllab.models.slim_resnet18 import SlimResNet18
 from tests.conftest import toy
-from tests.engine.sessions import begun, walked
+from tests.engine.sessions import begin, begun, close, pieces, walked
 
 PLAIN = {"momentum": 0.0, "weight_decay": 0.0, "memory_epochs": 0}
 NAMED = {"name": "task-incremental", "tasks": 5}
 
 
 def second_task(session: Any) -> None:
-    session.loop.fit(session.stream.tasks[0].train, phase="stream")
-    session.loop.do(lambda: session.method.end_task(session.stream.tasks[0], session.loop))
-    session.loop.begin(session.stream.tasks[1])
+    session.loop.fit(Phase("stream", session.stream.tasks[0].train))
+    last = pieces(session)[-1]
+    if isinstance(last, Work):
+        last.do()
+    session.loop.begin()
     session.loop.do(lambda: session._begin_task(session.stream.tasks[1]))
+    begin(session)
 
 
 def test_replay_of_the_past_needs_a_ring() -> None:
@@ -53,7 +57,7 @@ def test_halves_are_two_means() -> None:
     drawn: list[Any] = []
     take = memory.take
     memory.take = lambda rows: (drawn.append(take(rows)), take(rows))[1]  # type: ignore
-    batch = next(iter(session.loop.batches(session.stream.tasks[1].train, purpose="test")))
+    batch = next(iter(session.learner.batches(session.stream.tasks[1].train, purpose="test")))
     terms = session.method.loss(batch)
     raw, y = drawn[0]
     assert len(y) == 5
@@ -73,14 +77,14 @@ def test_gems_fisher_is_the_square_of_the_mean_gradient() -> None:
         method={"estimate": "mean-gradient", "weights": "all", "samples": 20, "strength": 3.0},
     )
     task = session.stream.tasks[0]
-    session.loop.fit(task.train, phase="stream")
+    session.loop.fit(Phase("stream", task.train))
     learner, method = session.learner, session.method
     first = torch.arange(20)
     x, y = learner.normalize(task.train.fetch(first)), task.train.labels[first]
     assert learner.heads is not None
     loss = learner.heads.cross_entropy(learner.model.eval()(x), y)
     expected = [g.square() for g in torch.autograd.grad(loss, list(learner.model.parameters()))]
-    session.loop.do(lambda: method.end_task(task, session.loop))
+    close(session)
     for a, b in zip(method.fisher, expected, strict=True):  # type: ignore[attr-defined]
         assert torch.allclose(a, b, rtol=1e-4, atol=1e-12)
 
@@ -127,7 +131,7 @@ def test_the_penalty_is_there_after_the_first_task_and_grows_with_the_head(estim
         method={"estimate": estimate, "weights": "all", "strength": 5.0},
     )
     second_task(session)
-    session.loop.fit(session.stream.tasks[1].train.subset(torch.arange(64)), phase="stream")
+    session.loop.fit(Phase("stream", session.stream.tasks[1].train.subset(torch.arange(64))))
     assert session.method._penalty().item() > 0  # type: ignore[attr-defined]
     shapes = [p.shape for p in session.learner.model.parameters()]
     assert [f.shape for f in session.method.fisher] == shapes  # type: ignore[attr-defined]
@@ -138,14 +142,15 @@ def test_lwf_distils_every_old_head() -> None:
         "lwf", train=PLAIN, model={"norm": False}, scenario=NAMED, method={"strength": 2.0, "temperature": 3.0}
     )
     second_task(session)
-    session.loop.fit(session.stream.tasks[1].train, phase="stream")
-    session.loop.begin(session.stream.tasks[2])
+    session.loop.fit(Phase("stream", session.stream.tasks[1].train))
+    session.loop.begin()
     session.loop.do(lambda: session._begin_task(session.stream.tasks[2]))
+    begin(session)
     learner = session.learner
     with torch.no_grad():
         for p in learner.model.parameters():
             p.add_(0.1 * torch.randn(p.shape))
-    batch = next(iter(session.loop.batches(session.stream.tasks[2].train, purpose="test")))
+    batch = next(iter(session.learner.batches(session.stream.tasks[2].train, purpose="test")))
     found = session.method.loss(batch)["distillation"]
     teacher: Any = session.method.teacher  # type: ignore[attr-defined]
     scores, before = learner.model(batch.x), teacher(batch.x)

@@ -144,8 +144,8 @@ MUTANTS = [
         ),
         (
             "published: the teacher is that of the task before",
-            "            self.teacher = self.learner.frozen_copy() if self.learner.old else None\n",
-            "            self.teacher = self.teacher or (self.learner.frozen_copy() if self.learner.old else None)\n",
+            "            if self.published:\n                yield Work(self._keep)\n",
+            "",
         ),
         (
             "published: the teacher sees augmented images",
@@ -212,13 +212,13 @@ MUTANTS = [
         ),
         (
             "published: the teacher is that of the task before",
-            "remove=False)\n            self.teacher = self.learner.frozen_copy()",
-            "remove=False)\n            self.teacher = self.teacher or self.learner.frozen_copy()",
+            "remove=False)\n        self._keep()",
+            "remove=False)\n        self.teacher or self._keep()",
         ),
         (
             "the teacher is never made",
-            "        if not self.published:\n            self.teacher = self.learner.frozen_copy()\n",
-            "        pass\n",
+            "        if not self.published:\n            yield Work(self._keep)\n",
+            "",
         ),
         (
             "the teacher is not corrected",
@@ -290,8 +290,8 @@ MUTANTS = [
         ),
         (
             "published: validation images are taken out",
-            "self._hold_out(loop.task, remove=False)",
-            "self._hold_out(loop.task, remove=True)",
+            "self._hold_out(task, remove=False)",
+            "self._hold_out(task, remove=True)",
         ),
     ),
 ]

@@ -48,8 +48,8 @@ MUTANTS = [
         ("the head is held too", 'if self.config.weights == "all" else', "if True else"),
         (
             "the estimate is made in train mode",
-            "        with learner.bulk():\n            for batch in loop.batches(task.train",
-            "        with __import__('contextlib').nullcontext():\n            for batch in loop.batches(task.train",
+            "        with learner.bulk():\n            for batch in learner.batches(task.train",
+            "        with __import__('contextlib').nullcontext():\n            for batch in learner.batches(task.train",
         ),
         (
             "gem: the mean of squares",
@@ -78,19 +78,19 @@ MUTANTS = [
         ),
         (
             "published: on the stream only",
-            'candidates = learner.memory.candidates(split, learner) if phase == "stream" else split',
-            "candidates = split",
+            "self._overwrite(learner.memory.candidates(task.train, learner))",
+            "self._overwrite(task.train)",
         ),
         ("published: the data's labels", "own.detach().argmax(dim=1)", "batch.y"),
         (
             "published: batches count alike",
-            "len(batch.y) / len(candidates)",
-            "1 / max(1, len(candidates) // len(batch.y))",
+            "len(batch.y) / len(seen)",
+            "1 / max(1, len(seen) // len(batch.y))",
         ),
         (
             "published: in train mode",
-            "        with learner.bulk():\n            for batch in loop.batches(candidates",
-            "        with __import__('contextlib').nullcontext():\n            for batch in loop.batches(candidates",
+            "        with learner.bulk():\n            for batch in learner.batches(seen",
+            "        with __import__('contextlib').nullcontext():\n            for batch in learner.batches(seen",
         ),
         (
             "published: the Fishers add up",
@@ -223,8 +223,8 @@ MUTANTS = [
         ),
         (
             "published: the anchor is that of the task's end",
-            'if self.config.score == "published" and self.fisher:',
-            "if False:",
+            "        if published:\n            yield Work(self._hold)\n        yield Offer",
+            "        yield Offer",
         ),
     ),
 ]

@@ -33,11 +33,15 @@ MUTANTS = [
         + " tests/methods/test_replay.py::test_er_remembers_samples_as_they_were_and_not_as_they_were_augmented",
         (
             "offers its memory to itself while rehearsing",
-            "if self.rehearsing or memory.info.per_task",
+            'if batch.phase == "memory" or memory.info.per_task',
             "if memory.info.per_task",
         ),
-        ("replays while rehearsing", "drawn = None if self.rehearsing else", "drawn ="),
-        ("goes on rehearsing", "loop.do(lambda: self._rehearsing(False))", "loop.do(lambda: None)"),
+        ("replays while rehearsing", 'drawn = None if batch.phase == "memory" else', "drawn ="),
+        (
+            "a policy for whole tasks is offered nothing",
+            "self.remember(task.train if self.learner.memory.info.per_task else None)",
+            "self.remember(None)",
+        ),
         ("as many as the batch whatever is asked", "self.config.replay_size or len(batch.y)", "len(batch.y)"),
         (
             "replayed samples only",
@@ -456,8 +460,10 @@ MUTANTS = [
         ),
         (
             "the memory is rehearsed as a stream",
-            'loop.fit(self.learner.memory.split(), phase="memory")',
-            'loop.fit(task.train, phase="memory")',
+            'yield Phase("memory", **rehearsal)',
+            'yield Phase("memory", task.train, **rehearsal)',
         ),
+        ("the memory is offered nothing", "        yield Offer(offered)\n", "        yield Offer(None)\n"),
+        ("the stream alone", "task.train, replay=self.info.replay)", "task.train)"),
     ),
 ]
