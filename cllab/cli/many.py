@@ -18,7 +18,7 @@ import typer
 from cllab.errors import EXIT_DATA, EXIT_DONE, EXIT_FAILED, EXIT_INTERRUPTED, EXIT_TERMINATED, EXIT_USAGE
 
 if TYPE_CHECKING:
-    from cllab.record.runs import Run, RunStore
+    from cllab.record.runs import Run, RunStore, Stamp
     from cllab.settings.config import RunConfig
     from cllab.study.plan import Done
 
@@ -73,26 +73,34 @@ class _Begun:
     """The runs of a store that were begun and have not ended well.
 
     Asked when a run is about to begin: another process may have begun it in the meantime, and what trained when this
-    command began may have ended by then.
+    command began may have ended by then. A folder in which nothing lives is asked again only when it has changed.
     """
 
     def __init__(self, store: RunStore) -> None:
         self._store = store
         self._keys: dict[str, Key | None] = {}
-        self._trained = {run.id for run in store if run.status().state in _LIVE}
+        self._states: dict[str, tuple[Stamp, str]] = {}
+        self._trained = {run.id for run in store if self._state(run) in _LIVE}
 
     def find(self, config: RunConfig) -> tuple[Run | None, bool]:
         """The run of this configuration and seed that trains now (or has ended well since this command began), else
         the newest that was stopped or killed; and whether it is the former."""
         wanted, unfinished = (config.signature, config.seed), None
         for run in self._store:
-            state = run.status().state
+            state = self._state(run)
             lives = state in _LIVE or (state == "done" and run.id in self._trained)
             if lives and self._key(run) == wanted:
                 return run, True
             if state in ("stopped", "lost") and unfinished is None and self._key(run) == wanted:
                 unfinished = run
         return unfinished, False
+
+    def _state(self, run: Run) -> str:
+        now = run.stamp()
+        known = self._states.get(run.id)
+        if known is None or known[0] != now or known[1] in _LIVE:  # whoever lives may die without a trace
+            known = self._states[run.id] = (now, run.status().state)
+        return known[1]
 
     def _key(self, run: Run) -> Key | None:
         from cllab.errors import CllabError

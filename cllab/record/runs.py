@@ -54,6 +54,22 @@ def runs_folder(given: str | os.PathLike[str] | None = None) -> Path:
     return files.expand(given or os.environ.get("CLLAB_RUNS") or "runs")
 
 
+Stamp = tuple[tuple[int, int], ...]
+MISSING = (0, 0)
+
+
+def stamp(folder: str) -> Stamp:
+    """Changes whenever a file does that tells how a run stands; begins with `MISSING` where there is no config.toml."""
+    stamps = []
+    for name in ("config.toml", "events.jsonl", "result.json", "lock", "launched", "queued"):
+        try:
+            status = os.stat(f"{folder}/{name}")
+            stamps.append((status.st_mtime_ns, status.st_size))
+        except OSError:
+            stamps.append(MISSING)
+    return tuple(stamps)
+
+
 @dataclass(frozen=True)
 class RunStatus:
     """How a run stands.
@@ -205,6 +221,10 @@ class Run:
             fresh = time.time() - updated < FRESH_SECONDS
             return RunStatus("starting" if fresh else "lost", "it never started", updated)
         return RunStatus("lost", "the training process died without a word; see worker.log", updated)
+
+    def stamp(self) -> Stamp:
+        """See `stamp`; a run in which nothing lives stands as it stood while this is the same."""
+        return stamp(os.fspath(self.folder))
 
     @property
     def is_alive(self) -> bool:

@@ -16,7 +16,7 @@ from weakref import WeakKeyDictionary
 from cllab.errors import CllabError
 from cllab.record.lock import is_locked
 from cllab.record.log import Tail
-from cllab.record.runs import Run, RunStore
+from cllab.record.runs import MISSING, Run, RunStore, Stamp, stamp
 from cllab.record.state import RunState
 from cllab.text import is_number
 
@@ -77,8 +77,6 @@ class Entry:
 
 CHUNK = 1 << 18
 """Bytes of a log that are read at once."""
-Stamp = tuple[tuple[int, int], ...]
-MISSING = (0, 0)
 SHARE = 0.002
 """Of a core, at most, for looking at folders in which nothing happens."""
 
@@ -130,10 +128,10 @@ class RunIndex:
             if seen is not None and seen[1].is_over and not everything:
                 known[folder] = seen
                 continue
-            stamp = _stamp(os.path.join(self.store.folder, folder))
-            if stamp[0] == MISSING:
+            now = stamp(os.path.join(self.store.folder, folder))
+            if now[0] == MISSING:
                 continue
-            if seen is not None and seen[0] == stamp:
+            if seen is not None and seen[0] == now:
                 entry = seen[1] if seen[1].is_over else _restated(seen[1])
             else:
                 run = Run(self.store.folder / folder)
@@ -144,7 +142,7 @@ class RunIndex:
                     self._followers.pop(folder, None)
                 else:
                     self._followers[folder] = follower
-            known[folder] = (stamp, entry)
+            known[folder] = (now, entry)
         if everything:
             # what was read is read once; what will be spent every time is the looking
             spent = time.thread_time() - began if n_read == self.n_read else 0.0
@@ -175,18 +173,6 @@ _INDEXES: WeakKeyDictionary[RunStore, RunIndex] = WeakKeyDictionary()
 def index_of(store: RunStore) -> RunIndex:
     """The one index of a store, shared by the screens."""
     return _INDEXES.setdefault(store, RunIndex(store))
-
-
-def _stamp(folder: str) -> Stamp:
-    """Changes whenever a file does that an entry is made of; begins with `MISSING` where there is no config.toml."""
-    stamps = []
-    for name in ("config.toml", "events.jsonl", "result.json", "lock", "launched", "queued"):
-        try:
-            status = os.stat(f"{folder}/{name}")
-            stamps.append((status.st_mtime_ns, status.st_size))
-        except OSError:
-            stamps.append(MISSING)
-    return tuple(stamps)
 
 
 def _restated(entry: Entry) -> Entry:

@@ -14,12 +14,14 @@ from typing import Any
 
 import pytest
 
+from cllab.cli import many
 from cllab.cli import run as commands
 from cllab.errors import EXIT_DATA, EXIT_DONE, EXIT_INTERRUPTED, EXIT_USAGE
 from cllab.record.lock import is_locked
 from cllab.record.runs import Run, RunStore
 from tests.cli.conftest import Cllab
 from tests.cli.test_tune import PRESET, matrices, wait
+from tests.recorded import config, write_run
 
 ROOT = Path(__file__).parents[2]
 PLAN = 'title = "Toys"\nseeds = "{seeds}"\n[[rows]]\nlabel = "ER"\npreset = "{preset}"\n'
@@ -126,6 +128,35 @@ def test_orphans_of_a_killed_command_give_the_numbers_they_would_have_given(clla
     assert again.end()[0] == EXIT_DONE
     assert len(list(store)) == 2
     assert matrices(store) == matrices(RunStore("whole"))
+
+
+def test_only_folders_in_which_something_happens_are_asked_again(
+    store: RunStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for seed in range(1, 21):
+        write_run(store, config(seed=seed))
+    stopped = write_run(store, config(seed=21), status="stopped", result=False)
+    asked: list[str] = []
+    status = Run.status
+    monkeypatch.setattr(Run, "status", lambda run: asked.append(run.id) or status(run))  # type: ignore[func-returns-value]
+
+    def calls(of: int = 21) -> tuple[Run | None, bool, int]:
+        asked.clear()
+        return *begun.find(config(seed=of)), len(asked)
+
+    begun = many._Begun(store)
+    assert len(asked) == 21
+    assert [calls(seed) for seed in (3, 99, 21)] == [(None, False, 0), (None, False, 0), (stopped, False, 0)]
+    # whatever lives may die without a trace: it alone is asked every time
+    lock = stopped.take()
+    assert [calls() for _ in range(3)] == [(stopped, True, 1)] * 3
+    lock.release()
+    assert [calls() for _ in range(3)] == [(stopped, False, 1), (stopped, False, 0), (stopped, False, 0)]
+    new = store.create(config(seed=30))
+    new.take().release()
+    assert [calls(30) for _ in range(2)] == [(new, False, 1), (new, False, 0)]
+    stopped.delete()
+    assert calls() == (None, False, 0)
 
 
 def test_an_orphan_that_dies_is_begun_again_in_its_folder(store: RunStore) -> None:
