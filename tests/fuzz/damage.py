@@ -10,6 +10,8 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
+from cllab.io import files
+
 EVIL = "x\x1b]0;owned\x07y\x1b]52;c;b3duZWQ\x1b\\z\x1b[31m\x9b1m\x00\x7f\u202e"
 LITERALS = (
     "0", "-1", "1", "2", "7", "1000000", "99999999999999999999", "9" * 5000, "1e400", "-1e400", "nan", "inf", "0.5",
@@ -112,8 +114,17 @@ def dump(value: Any) -> bytes:
     return json.dumps(value, ensure_ascii=True).encode()
 
 
+def content(path: Path) -> bytes:
+    """What is in a file; of what was made a pipe, a device or a hole before, nothing can be spoiled further.
+
+    Raises:
+        OSError: of such a one.
+    """
+    return files.read_bytes(path, 1 << 24)
+
+
 def spoil_json(path: Path, rng: random.Random) -> str:
-    value = json.loads(path.read_bytes())
+    value = json.loads(content(path))
     for _ in range(rng.randint(1, 3)):
         value = spoil_value(value, rng)
     path.write_bytes(dump(value))
@@ -121,7 +132,7 @@ def spoil_json(path: Path, rng: random.Random) -> str:
 
 
 def spoil_log(path: Path, rng: random.Random) -> str:
-    lines = path.read_bytes().splitlines()
+    lines = content(path).splitlines()
     for _ in range(rng.randint(1, 6)):
         i = rng.randrange(len(lines))
         kind = rng.random()
@@ -154,7 +165,7 @@ def spoil_file(path: Path, rng: random.Random) -> str:
         "a huge hole": lambda: _hole(path),
     }
     kind = rng.choice(list(kinds))
-    data = path.read_bytes() if path.is_file() else b""
+    data = content(path)
     _remove(path)
     if rng.random() < 0.35:
         path.write_bytes(spoil_bytes(data, rng) if rng.random() < 0.7 else data[: rng.randint(0, len(data))])
@@ -179,7 +190,7 @@ def spoil_folder(folder: Path, rng: random.Random) -> list[str]:
     """One to three kinds of damage in a run folder; what was done, in words."""
     done = []
     for _ in range(rng.choice((1, 1, 2, 3))):
-        files = sorted(
+        whole = sorted(
             p for p in folder.rglob("*") if p.is_file() and not p.is_symlink() and p.stat().st_size < 1 << 24
         )
         kind = rng.random()
@@ -193,11 +204,13 @@ def spoil_folder(folder: Path, rng: random.Random) -> list[str]:
             elif kind < 0.6:
                 path = folder / "config.toml"
                 path.write_text(
-                    spoil_toml(path.read_text(), {"train": ["lr"], "memory": ["capacity"]}, rng), "utf-8", "replace"
+                    spoil_toml(content(path).decode(), {"train": ["lr"], "memory": ["capacity"]}, rng),
+                    "utf-8",
+                    "replace",
                 )
                 done.append("config.toml: lines")
-            elif files:
-                done.append(spoil_file(rng.choice(files), rng))
+            elif whole:
+                done.append(spoil_file(rng.choice(whole), rng))
         except (OSError, ValueError, IndexError, RecursionError):
             continue  # what was to be spoiled is spoiled already
     return done

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import os
 import random
+import resource
 import shutil
 import traceback
 from collections import Counter
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +20,7 @@ from cllab.tui.index import RunIndex
 from cllab.worker import train
 from tests.cli.conftest import Cllab
 from tests.cli.conftest import cllab as cllab
-from tests.cli.test_hostile import obeyed
+from tests.cli.test_hostile import no_longer_than, obeyed
 from tests.conftest import toy
 from tests.fuzz.damage import spoil_folder
 from tests.recorded import config, write_run
@@ -26,11 +28,24 @@ from tests.tui.stories import make_app, press, tell
 
 SEED = int(os.environ.get("CLLAB_FUZZ_SEED", "20261121"))
 N = 500
+SECONDS = 120
+"""After which a command hangs, however busy the machine is."""
+BYTES = 12 << 30
+"""Of address space; what needs more reads something without end."""
 IN_THE_APP = 25
 """How many of them are also looked at on the screens of the app."""
 FORMS = ("csv", "md", "json", "svg", "npy", "bcl", "gem")
 
 pytestmark = [pytest.mark.slow, pytest.mark.skipif(os.name != "posix", reason="pipes and devices of POSIX")]
+
+
+@pytest.fixture(autouse=True)
+def _limited() -> Iterator[None]:
+    """Whoever reads without end runs out of memory alone."""
+    before = resource.getrlimit(resource.RLIMIT_AS)
+    resource.setrlimit(resource.RLIMIT_AS, (BYTES, before[1]))
+    yield
+    resource.setrlimit(resource.RLIMIT_AS, before)
 
 
 @pytest.fixture(scope="module")
@@ -55,7 +70,8 @@ def originals(tmp_path_factory: pytest.TempPathFactory) -> list[Path]:
 def hold(cllab: Cllab, wrong: list[str], what: str, *arguments: str, allowed: tuple[int, ...]) -> str:
     """Run a command and note what an answer must not be."""
     try:
-        said = cllab(*arguments)
+        with no_longer_than(SECONDS):
+            said = cllab(*arguments)
         obeyed(said.err)
         obeyed(said.out.replace("\r", ""))
         assert "Traceback" not in said.err, said.err[-1500:]
@@ -84,7 +100,6 @@ async def walk(pilot: Any) -> None:
 def test_damaged_folders(
     cllab: Cllab, originals: list[Path], store: RunStore, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    rng = random.Random(SEED)
     monkeypatch.chdir(tmp_path)
     good = write_run(store, config(name="good"))
     folder = store.folder / "20260101-000000-damaged-s1"
@@ -95,7 +110,7 @@ def test_damaged_folders(
     readable = (EXIT_DONE, EXIT_USAGE, EXIT_DATA)
     for i in range(N):
         shutil.copytree(originals[i % 2], folder, symlinks=True)
-        damage = spoil_folder(folder, rng)
+        damage = spoil_folder(folder, random.Random(f"{SEED}, {i}"))
         what = f"folder {i} of seed {SEED}: {'; '.join(damage)}"
         name = "damaged"
         hold(cllab, wrong, what, "show", name, allowed=readable)
@@ -117,7 +132,8 @@ def test_damaged_folders(
             assert entry is not None
             assert (entry.state, entry.last) == ("done", 0.65)
             if i % (N // IN_THE_APP) == 0:
-                tell(make_app(Run(folder) if (folder / "config.toml").is_file() else good), walk)
+                with no_longer_than(SECONDS):
+                    tell(make_app(Run(folder) if (folder / "config.toml").is_file() else good), walk)
         except Exception:
             wrong.append(f"{what}\nthe app\n{traceback.format_exc()[-1800:]}")
         before = sorted(p.name for p in store.folder.iterdir())
