@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
+from datetime import date, time
 from typing import Any
 
 LONGEST = 600
@@ -51,7 +52,8 @@ def clean_but_styles(text: str) -> str:
 
 
 def cleaned(value: Any, depth: int = 0) -> Any:
-    """`value` as read from JSON or TOML, every text and key in it cleaned; None for what is nested too deep."""
+    """`value` as read from JSON or TOML, every text and key in it cleaned; dates and times become texts, and what is
+    nested too deep None."""
     if isinstance(value, str):
         return clean(value)
     if isinstance(value, Mapping):
@@ -60,7 +62,7 @@ def cleaned(value: Any, depth: int = 0) -> Any:
         if depth >= DEEPEST:
             return None
         return type(value)(v if isinstance(v, (int, float)) else cleaned(v, depth + 1) for v in value)
-    return value
+    return value.isoformat() if isinstance(value, (date, time)) else value
 
 
 def is_number(value: object) -> bool:

@@ -11,30 +11,10 @@ from pathlib import Path
 
 import pytest
 
+from tests.conftest import toy_preset
+
 OWN = Path(__file__).with_name("my_method.py")
 ROOT = Path(__file__).parents[1]
-PRESET = """name = "toy"
-device = "cpu"
-
-[dataset]
-name = "blobs"
-
-[scenario]
-name = "disjoint"
-tasks = 2
-stream = "online"
-
-[model]
-name = "mlp"
-width = 16
-
-[memory]
-capacity = 20
-
-[method]
-name = "{method}"
-pull = 0.5
-"""
 
 
 def install(place: Path, package: str, entries: str, **modules: str) -> None:
@@ -103,7 +83,7 @@ def test_a_method_of_an_installed_package_trains_and_a_broken_one_costs_one_warn
     assert titles["er"] == "Experience replay"
     assert "her" not in titles
     preset = tmp_path / "toy.toml"
-    preset.write_text(PRESET.format(method="darker"))
+    preset.write_text(toy_preset("darker", method={"pull": 0.5}))
     trained = cllab(place, "run", "toy.toml", "--headless", "--quiet", "--runs", "runs", cwd=tmp_path)
     assert trained.returncode == 0, trained.stderr
     (run,) = (tmp_path / "runs").iterdir()

@@ -345,6 +345,19 @@ def test_one_result_out_of_shape_does_not_stop_the_others(cllab: Cllab, store: R
     assert "| F | 65.00 |" in said.out
 
 
+@pytest.mark.parametrize("value", ["07:32:00", "1979-05-27", "1979-05-27T07:32:00Z", "[1979-05-27]"])
+def test_a_date_in_a_configuration_is_shown_and_written_as_text(cllab: Cllab, store: RunStore, value: str) -> None:
+    run = write_run(store, config(), result=False)
+    run.config_path.write_text(run.config_path.read_text().replace("lr = 0.05", f"lr = {value}"))
+    assert value in run.config_path.read_text()
+    said = cllab("show", run.id, "--json")
+    assert said.code == EXIT_DONE
+    assert value.strip("[]Z") in str(json.loads(said.out)["config"]["train"]["lr"])
+    for form in ("json", "md", "csv"):
+        assert cllab("export", run.id, f"--{form}", "--out", "-").code == EXIT_DONE
+    assert cllab("list", "runs", "--json").code == EXIT_DONE
+
+
 @pytest.mark.parametrize("form", ["bcl", "gem", "md", "json", "csv"])
 def test_a_run_without_its_configuration_is_written_as_far_as_it_goes(cllab: Cllab, store: RunStore, form: str) -> None:
     run = write_run(store, config(), result=False)
@@ -378,8 +391,11 @@ def test_a_pipe_in_a_run_folder_holds_nothing_up(cllab: Cllab, store: RunStore, 
 def no_longer_than(seconds: float) -> Iterator[None]:
     """Whatever would wait for ever fails instead."""
 
+    late: list[AssertionError] = []
+
     def end(number: int, frame: object) -> None:
-        raise AssertionError(f"this took longer than {seconds} s")
+        late.append(AssertionError(f"this took longer than {seconds} s"))
+        raise late[0]
 
     before = signal.signal(signal.SIGALRM, end)
     signal.setitimer(signal.ITIMER_REAL, seconds)
@@ -388,6 +404,8 @@ def no_longer_than(seconds: float) -> Iterator[None]:
     finally:
         signal.setitimer(signal.ITIMER_REAL, 0)
         signal.signal(signal.SIGALRM, before)
+        if late:  # also when somebody caught it as a mistake of his own
+            raise late[0]
 
 
 @pytest.mark.parametrize("kind", ["pipe", "device", "folder"])

@@ -16,32 +16,9 @@ from cllab.errors import EXIT_FAILED, EXIT_INTERRUPTED, EXIT_TERMINATED
 from cllab.record import events as ev
 from cllab.record.runs import Run, RunStore
 from tests.cli.conftest import Cllab
+from tests.conftest import toy_preset
 
-PRESET = """name = "toy"
-device = "cpu"
-
-[dataset]
-name = "blobs"
-
-[scenario]
-name = "disjoint"
-tasks = 3
-stream = "online"
-
-[model]
-name = "mlp"
-width = 16
-layers = 1
-
-[memory]
-capacity = 30
-
-[method]
-name = "er"
-
-[train]
-batch_size = 32
-
+EXPECT = """
 [[expect]]
 metric = "last_accuracy"
 value = 0.5
@@ -49,6 +26,9 @@ tolerance = 0.5
 seeds = [1, 2]
 source = "a toy"
 """
+PRESET = (
+    toy_preset(scenario={"tasks": 3}, model={"layers": 1}, memory={"capacity": 30}, train={"batch_size": 32}) + EXPECT
+)
 
 
 @pytest.fixture

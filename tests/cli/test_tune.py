@@ -19,33 +19,14 @@ from cllab.record.runs import Run, RunStore
 from cllab.settings import presets
 from cllab.study.tune import SEEDS_APART
 from tests.cli.conftest import Cllab
+from tests.conftest import toy_preset
 
-PRESET = """name = "toy"
-device = "cpu"
-
-[dataset]
-name = "blobs"
-
-[scenario]
-name = "permuted"
-tasks = 5
-samples = 100
-
-[model]
-name = "mlp"
-width = 16
-layers = 1
-
-[memory]
-capacity = 50
-
-[method]
-name = "er"
-
-[train]
-batch_size = 10
-lr = 0.05
-"""
+PRESET = toy_preset(
+    scenario={"name": "permuted", "tasks": 5, "samples": 100, "stream": None},
+    model={"layers": 1},
+    memory={"capacity": 50},
+    train={"batch_size": 10, "lr": 0.05},
+)
 GRID = ("--grid", "train.lr=0.0001,0.05,100")
 PLAN = 'title = "Toys"\nseeds = "1-2"\n[[rows]]\nlabel = "ER"\npreset = "{}"\n'
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import os
 import random
-import resource
 import shutil
+import sys
 import traceback
 from collections import Counter
 from collections.abc import Iterator
@@ -25,6 +25,9 @@ from tests.conftest import toy
 from tests.fuzz.damage import spoil_folder
 from tests.recorded import config, write_run
 from tests.tui.stories import make_app, press, tell
+
+if sys.platform != "win32":
+    import resource
 
 SEED = int(os.environ.get("CLLAB_FUZZ_SEED", "20261121"))
 N = 500

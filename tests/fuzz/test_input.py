@@ -21,6 +21,7 @@ from cllab.settings.config import COMMON, EVALUATE, TABLES, TRAIN
 from tests.cli.conftest import Cllab, Said
 from tests.cli.conftest import cllab as cllab
 from tests.cli.test_hostile import obeyed
+from tests.conftest import toy_preset
 from tests.fuzz.damage import assignment, spoil_toml
 
 SEED = int(os.environ.get("CLLAB_FUZZ_SEED", "20261121"))
@@ -29,33 +30,7 @@ SAMPLE = 12
 """How many of those that were accepted are trained, each in a process of its own."""
 REACHED = 77
 """In place of training: the exit code of what was accepted."""
-SMALL = """name = "small"
-device = "cpu"
-
-[dataset]
-name = "blobs"
-per_class = 20
-
-[scenario]
-name = "disjoint"
-tasks = 2
-stream = "online"
-
-[model]
-name = "mlp"
-width = 16
-
-[memory]
-name = "reservoir"
-capacity = 20
-
-[method]
-name = "er"
-
-[train]
-batch_size = 10
-lr = 0.05
-"""
+SMALL = toy_preset(dataset={"per_class": 20}, memory={"name": "reservoir"}, train={"batch_size": 10, "lr": 0.05})
 
 pytestmark = pytest.mark.slow
 
@@ -112,7 +87,7 @@ def test_spoiled_presets_and_settings(cllab: Cllab, tmp_path: Path, monkeypatch:
             wrong.append(f"{what[:2500]}\n{traceback.format_exc()[-1500:]}")
             continue
         counts[said.code] += 1
-        if said.code == REACHED and text.startswith('name = "small"'):
+        if said.code == REACHED and text.startswith('name = "toy"'):
             accepted.append((text, sets))
     print(f"\n{N} inputs of seed {SEED}: {dict(sorted(counts.items()))}, {REACHED} is: would be trained")
     assert not wrong, f"{len(wrong)} of {N}:\n" + "\n----\n".join(wrong[:8])
