@@ -102,7 +102,7 @@ def toy_config() -> Config:
     return toy
 
 
-def toy_preset(method: str = "er", **tables: Mapping[str, Any]) -> str:
+def toy_preset(method: str = "er", /, **tables: Mapping[str, Any]) -> str:
     """The text of a preset that trains in a second: two tasks of blobs; `tables` add to its own."""
     data: dict[str, Any] = {
         "dataset": {"name": "blobs"},
