@@ -143,6 +143,21 @@ def test_a_log_longer_than_one_read_is_read_whole(run: Run) -> None:
     assert len(list(run.events(follow=True))) == n + 1
 
 
+def test_a_hole_in_a_log_is_passed_over_and_not_kept(run: Run) -> None:
+    records = [f"{ev.to_line(task(n))}\n".encode() for n in range(4)]
+    run.events_path.write_bytes(records[0] + bytes(40 << 20) + b"\n" + b"".join(records[1:3]))
+    tail, found = Tail(run.events_path), []
+    while events := tail.read(1 << 20) or (tail.position < run.events_path.stat().st_size and [None]):
+        found += [e.task for e in events if e is not None]  # type: ignore[attr-defined]
+        assert len(tail._rest) < 18 << 20
+    assert found == [0, 1, 2]
+    write_atomically(run.events_path, bytes(20 << 20))
+    while tail.position < 20 << 20:
+        assert tail.read() == []
+    write_atomically(run.events_path, records[3])
+    assert [e.task for e in tail.read()] == [3]  # type: ignore[attr-defined]
+
+
 def test_a_rewritten_log_is_read_anew(run: Run) -> None:
     tail = Tail(run.events_path)
     assert tail.read() == []

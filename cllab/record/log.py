@@ -15,6 +15,8 @@ from cllab.record import events as ev
 LAST_BYTES = 65536
 """In which the last record is looked for."""
 CHUNK = 1 << 20
+MOST_RECORD_BYTES = 16 << 20
+"""What goes on for longer without an end is no record, but a log with a hole in it."""
 
 
 class Tail:
@@ -25,6 +27,7 @@ class Tail:
         self.restarted = False
         self._offset = 0
         self._rest = b""
+        self._endless = False
         self._inode: int | None = None
 
     @property
@@ -39,14 +42,19 @@ class Tail:
             with files.open_regular(self.path) as file:
                 status = os.fstat(file.fileno())
                 if self._inode is not None and (status.st_ino != self._inode or status.st_size < self._offset):
-                    self._offset, self._rest, self.restarted = 0, b"", True
+                    self._offset, self._rest, self._endless, self.restarted = 0, b"", False, True
                 self._inode = status.st_ino
                 file.seek(self._offset)
                 chunk = file.read(limit)
         except OSError:
             return []
         self._offset += len(chunk)
-        *lines, self._rest = (self._rest + chunk).split(b"\n")
+        parts = chunk.split(b"\n")
+        parts[0] = b"" if self._endless else self._rest + parts[0]
+        self._endless = self._endless and len(parts) == 1
+        *lines, self._rest = parts
+        if len(self._rest) > MOST_RECORD_BYTES:
+            self._rest, self._endless = b"", True
         return [event for event in map(ev.from_line, lines) if event is not None]
 
 
