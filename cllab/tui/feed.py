@@ -170,7 +170,7 @@ class LiveFeed(Feed):
         return self.run.is_alive
 
     def _judged(self, state: RunState, alive: bool, *, fresh: bool) -> RunState:
-        """`state`, corrected by what the log cannot say: that its writer is starting, or dead."""
+        """`state`, corrected by what the log cannot say: that its writer waits, is starting, or dead."""
         if alive:
             # a stopped run that is being taken up again says nothing until its process is ready
             return replace(state, status="starting", reason="") if state.is_over and fresh and self._worker else state
@@ -179,7 +179,9 @@ class LiveFeed(Feed):
         code = self._worker.poll() if self._worker is not None else None
         if code is None:
             status = self.run.status()
-            return state if status.state == "starting" else replace(state, status="lost", reason=self._reason(status))
+            if status.state in ("starting", "queued"):
+                return replace(state, status=status.state, reason=status.reason)
+            return replace(state, status="lost", reason=self._reason(status))
         return replace(state, status="lost", reason=death(code, self.run.log_tail(20)))
 
     def _reason(self, status: RunStatus) -> str:

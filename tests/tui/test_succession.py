@@ -101,6 +101,25 @@ def test_the_seed_that_trains_is_followed(tmp_path: Path, mode: str) -> None:
     tell(app, story)
 
 
+def test_a_run_that_waits_says_so_until_it_trains(tmp_path: Path) -> None:
+    one, two, _ = three(tmp_path / "runs")
+    first, waits = RunLock(one.lock_path), RunLock(two.queued_path)
+    app = make_app(two)
+
+    async def story(pilot: Any) -> None:
+        await until(pilot, lambda: "· queued" in shown(app))
+        assert "waits for the run before it" in shown(app)
+        assert app.screen.__class__.__name__ == "LiveScreen", "nothing has failed"
+        second = two.take()
+        write(two, seed=2, finished=False)
+        waits.release()
+        await until(pilot, lambda: "▸ training" in shown(app))
+        second.release()
+
+    tell(app, story)
+    first.release()
+
+
 @pytest.mark.parametrize("size", SIZES, ids=lambda s: f"{s[0]}x{s[1]}")
 @pytest.mark.parametrize("key", ["2", "3"])
 def test_where_one_is_and_which_run_it_is(tmp_path: Path, size: tuple[int, int], key: str) -> None:

@@ -8,6 +8,7 @@ from cllab.tui.view import clock, n_tasks, seconds_left
 from cllab.tui.widgets.chart import Chart, Part, clip
 
 WORDS = {
+    "queued": "queued",
     "starting": "starting",
     "training": "training",
     "paused": "paused",
@@ -98,6 +99,8 @@ class RunHeader(Chart, can_focus=False):
             return [(clip(state.reason, width, glyphs), style(colors.lost, bold=True))]
         if state.started is None:
             said = f"the training process is starting {clock(self.waited)}"
+            if state.status == "queued":
+                said = state.reason
             if self.replayed:
                 said = "the recording begins before the run had said what it trains"
             return [(clip(said, width, glyphs), style(colors.muted))]
