@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import signal
 import subprocess
 import sys
 import threading
@@ -12,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from cllab.errors import UsageError
+from cllab.errors import CllabError, UsageError
 from cllab.io.files import write_atomically
 from cllab.record import events as ev
 from cllab.record.lock import LockedError, RunLock, is_locked
@@ -397,6 +398,17 @@ def test_a_forked_child_does_not_keep_the_lock(run: Run) -> None:
         os.waitpid(child, 0)
         os.close(ready)
         os.close(tell)
+
+
+@posix
+def test_a_stop_that_cannot_be_written_down_is_a_signal(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("CLLAB_WORKER_CMD", SLEEPER)
+    process = run.start_worker()
+    run.control_path.mkdir()  # in the way of the file, as a full disk is
+    run.stop()
+    assert process.wait(20) == -signal.SIGTERM
+    with pytest.raises(CllabError, match=r"Is a directory: .*control"):
+        run.stop()
 
 
 def test_commands_need_a_known_name(run: Run) -> None:

@@ -308,7 +308,7 @@ def _stop(active: Sequence[_Worker], asked: list[int], done: Done, clock: _Clock
     many = f"{len(active)} run{'s' if len(active) > 1 else ''}"
     clock.say(f"stopping {many} with a checkpoint; once more ends {'them' if len(active) > 1 else 'it'} at once")
     for worker in active:
-        worker.run.command("stop")
+        worker.run.stop()
     told = time.monotonic()
     while len(asked) < 2 and (left := [w for w in active if w.poll() is None]):
         if time.monotonic() - told > PATIENCE_SECONDS:

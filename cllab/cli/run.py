@@ -87,7 +87,7 @@ def stop(
             raise CllabError(f"run '{found.id}': its process cannot be ended")
         narrate(f"{found.id} is killed; cllab resume {found.id} goes on from its last checkpoint")
         return
-    found.command("stop")
+    found.stop()
     until = time.monotonic() + wait
     while found.status().state in ("starting", "training", "paused"):
         if time.monotonic() >= until:

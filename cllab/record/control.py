@@ -17,6 +17,13 @@ COMMANDS = ("pause", "resume", "step", "stop", "trace")
 """What a viewer may ask: `step` runs to the end of the current task and pauses there; `trace N` traces the next N steps
 (1 without a number), and a run that is paused takes exactly these steps and pauses again."""
 
+WISHES = {
+    "starting": {"stop": "stopping", "pause": "pausing"},
+    "training": {"stop": "stopping", "pause": "pausing"},
+    "paused": {"stop": "stopping", "resume": "resuming", "step": "resuming"},
+}
+"""By the state of a run: what a command is until it has been carried out."""
+
 
 def ask(path: Path, command: str) -> None:
     """Append a command, in one write, so that no other writer's is lost or mixed with it.
@@ -34,13 +41,23 @@ def ask(path: Path, command: str) -> None:
         raise files.write_error(error) from None
 
 
-def asked_last(path: Path) -> tuple[int, str] | None:
-    """When something was asked for last, in nanoseconds since the epoch, and what; None when nothing was."""
+def wish(path: Path, state: str, since: int | None) -> str:
+    """What a process was asked for last and has not done yet: "stopping", "pausing", "resuming", or an empty string.
+
+    Args:
+        path: the control file.
+        state: of the run.
+        since: when the process began, in nanoseconds since the epoch: what was asked of a former one was not asked of
+            it. None where there is none.
+    """
+    wishes = WISHES.get(state)
+    if not wishes or since is None:
+        return ""
     try:
         when, _, command = files.read_bytes(path).decode().strip().rpartition("\n")[2].partition(" ")
-        return int(when), command.strip()
+        return wishes.get(command.strip(), "") if int(when) >= since else ""
     except (OSError, ValueError):
-        return None
+        return ""
 
 
 class Asked:

@@ -27,7 +27,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from cllab.errors import DataError, UsageError, nearest
+from cllab.errors import CllabError, DataError, UsageError, nearest
 from cllab.io import files
 from cllab.record import control, described, launch, queue
 from cllab.record import events as ev
@@ -41,12 +41,6 @@ from cllab.text import clean, cleaned
 MOST_RESULT_BYTES = 64_000_000
 FRESH_SECONDS = 30.0
 """How long a folder may lie there before the process is started for which it was made."""
-_WISHES = {
-    "starting": {"stop": "stopping", "pause": "pausing"},
-    "training": {"stop": "stopping", "pause": "pausing"},
-    "paused": {"stop": "stopping", "resume": "resuming", "step": "resuming"},
-}
-"""By the state of a run: what a command is until it has been carried out."""
 
 
 def runs_folder(given: str | os.PathLike[str] | None = None) -> Path:
@@ -284,16 +278,23 @@ class Run:
         """
         control.ask(self.control_path, name)
 
+    def stop(self) -> None:
+        """Ask the training process to stop with a checkpoint; by a signal where nothing can be written, as on a full
+        disk.
+
+        Raises:
+            CllabError: when neither reaches it.
+        """
+        try:
+            self.command("stop")
+        except CllabError:
+            if not self.interrupt():
+                raise
+
     def wish(self, state: str) -> str:
         """What the process was asked for last and has not done yet, of a run in `state`: "stopping", "pausing",
         "resuming", or an empty string."""
-        wish = _WISHES.get(state, {})
-        asked = control.asked_last(self.control_path) if wish else None
-        if asked is None:
-            return ""
-        # what was asked of a former process was not asked of this one
-        since = _changed_ns(self.launched_path) or _changed_ns(self.lock_path)
-        return wish.get(asked[1], "") if since is not None and asked[0] >= since else ""
+        return control.wish(self.control_path, state, _changed_ns(self.launched_path) or _changed_ns(self.lock_path))
 
     def log_tail(self, lines: int = 12) -> list[str]:
         """The last lines of what libraries and Python printed."""

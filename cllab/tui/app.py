@@ -351,7 +351,11 @@ class CllabApp(App[int]):
     def _quit_chosen(self, choice: str | None) -> None:
         feed = self.feed
         if choice == "stop" and feed is not None:
-            feed.run.command("stop")
+            try:
+                feed.run.stop()
+            except CllabError as error:
+                self.notify(str(error), severity="error", markup=False)
+                return
         if choice in ("detach", "stop"):
             self.exit(0)
 

@@ -279,7 +279,7 @@ class RunsScreen(Screen[None]):
             if not yes:
                 return
             try:
-                entry.run.command("stop")
+                entry.run.stop()
             except (CllabError, OSError) as error:
                 self.notify(str(error), severity="error", markup=False)
             self._look()
