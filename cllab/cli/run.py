@@ -141,9 +141,12 @@ def train_all(configs: Sequence[RunConfig], runs: str | None, *, as_json: bool, 
     check_all(configs, quiet=quiet)
     codes: list[int] = []
     trained: list[Run] = []
+    made = store.create_all(configs)
     try:
-        queue = Queue(store.create_all(configs))
+        queue = Queue(made)
     except OSError as error:
+        for run in made:
+            run.delete()
         raise write_error(error) from None
     try:
         for run in queue:

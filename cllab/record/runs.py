@@ -71,9 +71,9 @@ class RunStatus:
     Attributes:
         state: queued (waits for the run before it), starting, training, paused, done, failed, stopped or lost (its
             process died without a word).
-        reason: one sentence for failed and lost.
-        task, n_tasks: position, when known.
+        reason: one sentence for queued, failed, stopped and lost.
         updated: when something was last written, seconds since the epoch.
+        pid: of the process that trains, or was started to.
     """
 
     state: str

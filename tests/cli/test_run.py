@@ -165,6 +165,18 @@ def test_seeds_that_were_not_begun_when_one_was_stopped_leave_nothing(
     assert next(iter(store)).queue() == (), "one alone is no queue"
 
 
+def test_seeds_that_cannot_be_announced_leave_nothing(
+    cllab: Cllab, store: RunStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(*_: object) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr("cllab.record.queue.write", full)
+    said = cllab("run", "quickstart", "--headless", "--seeds", "1-3")
+    assert (said.code, said.err.splitlines()[-1]) == (EXIT_FAILED, "cllab: the disk is full")
+    assert list(store.folder.iterdir()) == []
+
+
 TRAINER = """
 import sys, time
 from pathlib import Path
