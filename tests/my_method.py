@@ -43,10 +43,9 @@ class MyMethod(Method):
     def loss(self, batch):
         scores = self.learner.model(batch.x)
         terms = {"cross-entropy": batch.cross_entropy(scores)}
-        if self.teacher is not None and self.config.pull > 0:
+        if self.teacher is not None and batch.replay is not None and self.config.pull > 0:
             with torch.no_grad():
-                before = self.teacher(batch.x[batch.n_stream :])
-            now = scores[batch.n_stream :, : before.shape[1]]
-            if len(now):
-                terms["pull"] = self.config.pull * F.mse_loss(now, before)
+                before = self.teacher(batch.replay.x)
+            _, now = batch.parts(scores)
+            terms["pull"] = self.config.pull * F.mse_loss(now[:, : before.shape[1]], before)
         return terms

@@ -15,9 +15,29 @@ Replay = Literal["none", "concat", "half"]
 """How the loop mixes the memory into a stream: not at all, as one shuffled set, or half of every batch."""
 
 
+@dataclass(frozen=True)
+class Samples:
+    """Some samples.
+
+    Attributes:
+        x: (B, C, H, W) float, as the network is shown them.
+        y: (B,) long, stream labels.
+        raw: (B, C, H, W) uint8, as stored.
+        ids: (B,) long, sample identities.
+    """
+
+    x: Tensor
+    y: Tensor
+    raw: Tensor
+    ids: Tensor
+
+    def __len__(self) -> int:
+        return len(self.y)
+
+
 @dataclass
 class Batch:
-    """One step's samples.
+    """One step's samples: those of the stream, then replayed ones, so that one forward pass takes both.
 
     Attributes:
         x: (B, C, H, W) float, augmented and normalized.
@@ -41,6 +61,24 @@ class Batch:
     task_label: int | None = None
     phase: str = ""
     heads: Heads | None = None
+
+    @property
+    def stream(self) -> Samples:
+        """The samples of the stream."""
+        n = self.n_stream
+        return Samples(self.x[:n], self.y[:n], self.raw[:n], self.ids[:n])
+
+    @property
+    def replay(self) -> Samples | None:
+        """The replayed samples; None where there are none."""
+        n = self.n_stream
+        if n == len(self.y):
+            return None
+        return Samples(self.x[n:], self.y[n:], self.raw[n:], self.ids[n:])
+
+    def parts(self, values: Tensor) -> tuple[Tensor, Tensor]:
+        """(B, ...) values of all samples: those of the stream's, and those of the replayed ones."""
+        return values[: self.n_stream], values[self.n_stream :]
 
     def without_first(self) -> Batch:
         """All samples but the first, which is the stream's."""

@@ -51,7 +51,7 @@ def publish(learner: Learner, name: str, raw: Tensor, labels: Tensor) -> None:
 
 def store(batch: Batch, learner: Learner) -> None:
     """Offer a batch of the stream to the memory."""
-    n = batch.n_stream
-    positions = torch.arange(n, device=batch.y.device)
-    new = Split(TensorImages(batch.raw[:n]), positions, batch.y[:n], ids=batch.ids[:n])
+    fresh = batch.stream
+    positions = torch.arange(len(fresh), device=fresh.y.device)
+    new = Split(TensorImages(fresh.raw), positions, fresh.y, ids=fresh.ids)
     learner.memory.update(new, learner)

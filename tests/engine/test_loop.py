@@ -113,9 +113,13 @@ def test_half_and_half_batches_are_stream_first_then_memory() -> None:
     fresh = set(stream.sample_ids().tolist())
     assert not fresh & stored
     for batch in batches:
-        assert batch.n_stream == 8
-        assert set(batch.ids[:8].tolist()) <= fresh
-        assert set(batch.ids[8:].tolist()) <= stored
+        assert batch.replay is not None
+        assert (len(batch.stream), len(batch.replay)) == (8, 8)
+        assert set(batch.stream.ids.tolist()) == set(batch.ids[:8].tolist()) <= fresh
+        assert set(batch.replay.ids.tolist()) == set(batch.ids[8:].tolist()) <= stored
+        assert torch.equal(torch.cat([batch.stream.y, batch.replay.y]), batch.y)
+        assert torch.equal(torch.cat([batch.stream.x, batch.replay.x]), batch.x)
+        assert [v.tolist() for v in batch.parts(batch.ids)] == [batch.ids[:8].tolist(), batch.ids[8:].tolist()]
     read = [i for b in batches for i in b.ids[:8].tolist()]
     assert len(read) == len(set(read)) == 296, "each stream sample once"
     drawn = [i for b in batches for i in b.ids[8:].tolist()]

@@ -193,7 +193,7 @@ def test_memory_policy_leaves_the_stream_order_as_it_was(method: str) -> None:
         after = session.method.after_step
 
         def note(batch: Any, after: Any = after, seen: list[int] = seen, session: Session = session) -> None:
-            seen.extend(batch.ids[: batch.n_stream].tolist())
+            seen.extend(batch.stream.ids.tolist())
             after(batch)
 
         session.method.after_step = note  # type: ignore[method-assign]

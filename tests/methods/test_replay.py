@@ -142,8 +142,8 @@ def test_rm_is_half_memory_from_the_second_task_on() -> None:
     for task, batch in batches:
         if batch.phase == "stream":
             shares.setdefault(task, set()).add((batch.n_stream, len(batch.y)))
-            assert set(batch.ids[: batch.n_stream].tolist()) <= own[task]
-            assert not set(batch.ids[batch.n_stream :].tolist()) & own[task]
+            assert set(batch.stream.ids.tolist()) <= own[task]
+            assert not set(batch.parts(batch.ids)[1].tolist()) & own[task]
     assert shares == {0: {(16, 16)}, 1: {(8, 16)}, 2: {(8, 16)}}
 
 
@@ -170,7 +170,7 @@ def stream_parts(method: str, /, **tables: Any) -> list[tuple[list[int], torch.T
     """Identities and pixels of the stream's samples, batch by batch."""
     train = {"augment": ["crop", "flip"], "memory_epochs": 1, **tables.pop("train", {})}
     _, batches, _ = followed(method, **{"scenario": {"tasks": 3}, "train": train, **tables})
-    return [(b.ids[: b.n_stream].tolist(), b.x[: b.n_stream]) for _, b in batches if b.phase == "stream"]
+    return [(b.stream.ids.tolist(), b.stream.x) for _, b in batches if b.phase == "stream"]
 
 
 def assert_same(first: list[tuple[list[int], torch.Tensor]], second: list[tuple[list[int], torch.Tensor]]) -> None:

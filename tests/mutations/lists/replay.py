@@ -400,7 +400,7 @@ MUTANTS = [
             "return any(isinstance(module, _BatchNorm) for module in model.modules())",
             "return False",
         ),
-        ("the memory's samples are stored again", "n = batch.n_stream\n", "n = len(batch.y) - 1\n"),
+        ("not all of the stream is stored", "len(fresh), device", "len(fresh) - 1, device"),
     ),
     *of(
         "cllab/learner/heads.py",
@@ -422,6 +422,13 @@ MUTANTS = [
             "self.tasks[1 : before + 1].flatten()).view(len(logits), before, -1)",
         ),
         ("shared labels have heads", "if len(parts) < 2 or len(flat) != len(set(flat)):", "if len(parts) < 2:"),
+    ),
+    *of(
+        "cllab/learner/batch.py",
+        "tests/engine/test_loop.py::test_half_and_half_batches_are_stream_first_then_memory",
+        ("the stream is all of the batch", "return Samples(self.x[:n], self.y[:n]", "return Samples(self.x, self.y"),
+        ("replayed samples are the stream's", "self.raw[n:], self.ids[n:]", "self.raw[:n], self.ids[:n]"),
+        ("what was replayed is the stream's", "values[: self.n_stream], values[self.n_stream :]", "values, values"),
     ),
     *of(
         "cllab/learner/batch.py",
