@@ -49,7 +49,9 @@ class Optimizers:
                 optimizer.load_state_dict(self._saved.pop(key))
             elif former is not None and wanted.lives == "run":
                 for old, new in zip(before, now, strict=True):
-                    optimizer.state[new] = {k: _grown(v, old, new) for k, v in former.state[old].items()}
+                    optimizer.state[new] = dict(former.state[old])
+            for p, gathered in optimizer.state.items():  # it may be older than the rows of the output layer
+                optimizer.state[p] = {k: _grown(v, p) for k, v in gathered.items()}
         return self._made[key]
 
     def drop(self, lives: Lives) -> None:
@@ -79,12 +81,12 @@ def _leave_compiler_out() -> None:
             setattr(plain, "__dynamo_disable", plain)
 
 
-def _grown(value: Any, old: Tensor, new: Tensor) -> Any:
-    """What was gathered for the weight `old`, for the same one with more rows: those begin at zero."""
-    if not isinstance(value, Tensor) or value.shape != old.shape or old.shape == new.shape:
+def _grown(value: Any, weight: Tensor) -> Any:
+    """What was gathered for `weight`, for the same one with more rows: those begin at zero."""
+    if not isinstance(value, Tensor) or value.dim() == 0 or value.shape == weight.shape:
         return value
-    out = torch.zeros_like(new)
-    out[: len(old)] = value
+    out = torch.zeros_like(weight)
+    out[: len(value)] = value
     return out
 
 
