@@ -14,9 +14,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from cllab.data.base import Dataset, Split, TensorImages
+from cllab.data.base import Dataset, Split, Stream, Task, TensorImages
 from cllab.data.info import DatasetInfo
-from cllab.data.stream import Stream, Task
 from cllab.errors import DataError, UsageError
 
 

@@ -126,7 +126,7 @@ def write_benchmark(stream: Any, path: str | os.PathLike[str], *, cv: int = 0, f
     """Write a stream as a benchmark file.
 
     Args:
-        stream: a `Stream`; see `cllab.data.stream`.
+        stream: a `Stream`; see `cllab.data.base`.
         path: the file; with `cv`, `-val` and `-cl` are put before its suffix.
         cv: the first tasks, for choosing hyper-parameters, which get a file of their own; labels begin at 0 in both.
         flat: images as (n, C*H*W), as the published loaders want them for MNIST and CIFAR; else (n, C, H, W).

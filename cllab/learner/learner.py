@@ -11,8 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from cllab.data.augment.pipeline import Augment, normalize
-from cllab.data.base import DatasetInfo, Split
-from cllab.data.stream import Stream
+from cllab.data.base import DatasetInfo, Split, Stream
 from cllab.learner.batch import Batch
 from cllab.learner.heads import Heads
 from cllab.learner.passes import Passes

@@ -14,7 +14,7 @@ from typing import Any, ClassVar
 from torch import Tensor, nn
 
 from cllab.data.base import Split
-from cllab.data.stream import Task as Task
+from cllab.data.base import Task as Task
 from cllab.learner.batch import Batch as Batch
 from cllab.learner.batch import Descend as Descend
 from cllab.learner.batch import Replay as Replay

@@ -11,9 +11,9 @@ from dataclasses import dataclass
 from typing import Any, ClassVar
 
 from cllab.data.base import Dataset
-from cllab.data.stream import Stream as Stream
-from cllab.data.stream import Task as Task
-from cllab.data.stream import class_counts as class_counts
+from cllab.data.base import Stream as Stream
+from cllab.data.base import Task as Task
+from cllab.data.base import class_counts as class_counts
 from cllab.learner.rng import Rng
 
 

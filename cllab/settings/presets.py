@@ -18,6 +18,8 @@ from cllab.text import shown as shown_value
 
 FIRST = ("quickstart", "forgetting")
 """Presets that a newcomer should meet first."""
+TABLES = "tables"
+"""The folder of plans among them."""
 MOST_SEEDS = 100
 _EXPECT_KEYS = ("metric", "value", "tolerance", "seeds", "source", "fidelity")
 
@@ -72,11 +74,12 @@ def folder() -> Path | None:
 
 
 def shipped() -> list[Path]:
-    """The files of the shipped presets, those for newcomers first."""
+    """The files of the shipped presets, which lie in folders by system; those for newcomers first."""
     place = folder()
     if place is None:
         return []
-    return sorted(place.glob("*.toml"), key=lambda p: (FIRST.index(p.stem) if p.stem in FIRST else len(FIRST), p.stem))
+    found = [path for path in place.rglob("*.toml") if path.parent.name != TABLES]
+    return sorted(found, key=lambda p: (FIRST.index(p.stem) if p.stem in FIRST else len(FIRST), p.stem))
 
 
 def names() -> list[str]:
@@ -115,7 +118,7 @@ def load(name: str, catalog: Catalog | None = None) -> Preset:
     """
     path = find(name)
     text = files.read_text(path)
-    is_shipped = path.parent == folder()
+    is_shipped = path in shipped()
     where = shown(path)
     config = RunConfig.from_toml(text, catalog, where=where, base=path.parent)
     return Preset(

@@ -150,7 +150,7 @@ def find(name: str) -> Path:
 
 def _shipped() -> list[Path]:
     place = presets.folder()
-    return sorted((place / "tables").glob("*.toml")) if place is not None else []
+    return sorted((place / presets.TABLES).glob("*.toml")) if place is not None else []
 
 
 def load(name: str) -> Plan:
