@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from rich.cells import cell_len
 
 from cllab.metrics import forgetting, forgetting_per_task, matrix
 from cllab.record import events as ev
@@ -28,8 +29,9 @@ from cllab.tui.view import (
     short,
     size,
 )
+from cllab.tui.widgets.bars import bar_rows
 from cllab.tui.widgets.big import large
-from cllab.tui.widgets.chart import Chart
+from cllab.tui.widgets.chart import Chart, center, clip, wrap
 from cllab.tui.widgets.composition import Composition, split_bar
 from cllab.tui.widgets.heat_strip import HeatStrip
 from cllab.tui.widgets.line_chart import GUTTER, LARGEST, Axis, LineChart, fitted_axis, spread, with_numbers
@@ -121,6 +123,69 @@ def test_a_loss_term_that_does_not_occur_now_is_no_number() -> None:
     }
     assert rows["replay"] == "-"
     assert rows["loss"] == rows["new"] == "0.5", "the sum of what occurs"
+
+
+def rows_of_cells(chart: Chart, width: int, height: int) -> list[int]:
+    return [cell_len("".join(part for part, _ in row)) for row in chart.draw(width, height)]
+
+
+def test_names_take_the_cells_that_they_have() -> None:
+    """A wide character takes two cells: what stands behind a name stays in its column, and nothing runs over."""
+    names = ["猫猫猫猫猫猫猫猫猫猫猫猫", "犬", "plain", "e\u0301te\u0301"]
+    for name in names:
+        for width in range(14):
+            assert cell_len(clip(name, width, UNICODE)) == width, (name, width)
+    assert clip("猫猫猫", 4, UNICODE) == "猫 …"
+    assert [cell_len(line) <= 12 for line in wrap("猫" * 9 + " und noch ein Wort", 12)] == [True] * 4
+    assert center("猫", 6) == "  猫  "
+    rows = bar_rows(names, [4, 3, 2, 1], [0, 1, 2, 3], 40, top=4, percent=False, palette=DARK, glyphs=UNICODE)
+    starts = {cell_len(row[0][0]) for row in rows}
+    assert len(starts) == 1
+    assert {cell_len("".join(part for part, _ in row)) for row in rows} == {40}
+    bar = split_bar(np.array([5, 5, 5, 5]), names, [DARK.text] * 4, 40, 20, DARK.background, UNICODE.eighths, cut=True)
+    assert sum(cell_len(part) for part, _ in bar) == 40
+    started = replace(FIVE.started, class_names=(*names, *"abcdef"), name="猫" * 30) if FIVE.started else None
+    state = replace(FIVE, started=started)
+    header, composition = RunHeader(), Composition()
+    header.show(state, name="猫" * 30)
+    composition.show(state)
+    for chart in (header, composition):
+        for width in (60, 78):
+            assert all(n <= width for n in rows_of_cells(chart, width, 12)), (chart, width)
+
+
+def test_no_control_character_reaches_the_terminal() -> None:
+    """Whatever a widget is given: names come from files that others wrote."""
+    chart = HeatStrip(title="s", empty="")
+    chart.show(["a\x1b]0;title\x07b", "c\x00d\x9b31me", "e\nf"], [1.0, 2.0, 3.0], owners=[0, 1, 2])
+    strips = chart._build(40, 5)
+    said = "".join(segment.text for strip in strips for segment in strip)
+    assert all(c.isprintable() for c in said), said
+    assert "ab" in said
+    assert {strip.cell_length for strip in strips} == {40}
+
+
+def test_levels_of_a_hundred_classes_show_the_amounts_of_their_moment() -> None:
+    """Where ten classes held two hundred samples each, a hundred hold about twenty: not all at the lowest level."""
+    chart = HeatStrip(title="per class", empty="")
+    amounts = [float(10 + i % 21) for i in range(100)]
+    chart.show([f"c{i}" for i in range(100)], amounts, owners=[i // 10 for i in range(100)], top=200.0)
+    rows = chart.draw(40, 12)
+    cells = [part for row in rows[:-1] for part, _ in row]
+    assert len(cells) == 100
+    chart.cursor = 99
+    drawn = [part[0] for row in chart.draw(40, 12)[:-1] for part, _ in row]
+    for i in range(99):
+        assert drawn[i] == UNICODE.levels[min(7, int(amounts[i] / 30 * 8))]
+    assert len(set(drawn)) >= 6
+    assert chart.border_subtitle == "█ 30 samples"
+    # accuracies keep their scale, from 0 to 100 %
+    chart.show([f"c{i}" for i in range(100)], [0.1] * 100, top=1.0, percent=True)
+    assert {part[0] for row in chart.draw(40, 12)[:-1] for part, _ in row} <= {"▁", UNICODE.knob}
+    assert chart.border_subtitle == ""
+    # bars, where there are few, have one scale for all moments
+    chart.show(["a", "b"], [100.0, 50.0], top=200.0)
+    assert chart.draw(40, 12)[0][1][0].count("█") == pytest.approx((40 - 1 - 7) / 2, abs=1)
 
 
 def test_heat_strip_and_bars() -> None:

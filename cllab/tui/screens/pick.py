@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
+from rich.cells import cell_len, set_cell_size
 from rich.text import Text
 from textual import on
 from textual.app import ComposeResult
@@ -95,7 +96,7 @@ class PickScreen(Dialog[Any]):
         found = ranked(needle, self.picks, lambda p: (str(p.name), p.title, p.about))
         options = self.query_one(OptionList)
         options.clear_options()
-        width = max((len(str(p.name)) for p in found), default=0) + 2
+        width = max((cell_len(str(p.name)) for p in found), default=0) + 2
         options.add_options([Line(p, self._prompt(p, width)) for p in found])
         free = [i for i, p in enumerate(found) if not p.reason]
         here = None if needle.strip() else next((i for i in free if found[i].name == self.current), None)
@@ -108,7 +109,7 @@ class PickScreen(Dialog[Any]):
     def _prompt(self, pick: Pick, width: int) -> Text:
         mark = "* " if pick.name == self.current else "  "
         title = pick.title if pick.title != str(pick.name) else ""
-        text = Text.assemble((f"{mark}{pick.name!s:<{width}}", "bold"), title)
+        text = Text.assemble((mark + set_cell_size(str(pick.name), width), "bold"), title)
         if pick.reason:
             text.append(f"\n    {pick.reason}")
         return text

@@ -5,6 +5,8 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 
+from rich.cells import cell_len
+
 from cllab.tui.glyphs import Glyphs
 from cllab.tui.theme import Palette, style
 from cllab.tui.widgets.chart import Part, clip
@@ -26,7 +28,7 @@ def bar_rows(
     if not names:
         return []
     n_groups = max([0, *groups]) + 1
-    name_width = min(max(len(x) for x in names), max(4, width // 3), 16)
+    name_width = min(max(cell_len(x) for x in names), max(4, width // 3), 16)
     room = max(2, width - name_width - 7)
     rows: list[list[Part]] = []
     for name, value, group in zip(names, values, groups, strict=False):

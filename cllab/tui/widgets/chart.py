@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import TYPE_CHECKING, ClassVar, cast
 
+from rich.cells import cell_len, chop_cells, set_cell_size
 from rich.color import ColorSystem
 from rich.segment import Segment
 from rich.style import Style
@@ -14,6 +15,7 @@ from textual.geometry import Region
 from textual.strip import Strip
 from textual.widget import Widget
 
+from cllab.text import clean
 from cllab.tui.glyphs import UNICODE, Glyphs
 from cllab.tui.theme import DARK, RGB, Palette, style
 
@@ -98,7 +100,7 @@ class Chart(Widget, can_focus=True):
         width = self.size.width - 2  # a blank on either side of the text, and the ends of the border
         if width <= 0:
             return texts[0]
-        return next((text for text in texts if len(text) <= width), clip(texts[-1], width, self.glyphs))
+        return next((text for text in texts if cell_len(text) <= width), clip(texts[-1], width, self.glyphs))
 
     # -- Textual
 
@@ -122,7 +124,8 @@ class Chart(Widget, can_focus=True):
         rows = self.draw(width, height)[:height]
         strips = []
         for row in rows:
-            strip = Strip([Segment(text, ink) for text, ink in row if text])
+            # names come from files that others wrote
+            strip = Strip([Segment(said, ink) for text, ink in row if (said := clean(text))])
             strips.append(strip.adjust_cell_length(width).apply_style(base))
         strips += [Strip.blank(width, base)] * (height - len(strips))
         return strips
@@ -153,17 +156,25 @@ def text_rows(lines: Iterable[str], color: RGB) -> list[list[Part]]:
 
 
 def wrap(text: str, width: int) -> list[str]:
-    """`text` in lines of at most `width` characters."""
-    import textwrap
-
-    return textwrap.wrap(text, max(8, width)) or [""]
+    """`text` in lines of at most `width` cells, and of eight at least."""
+    width = max(8, width)
+    lines, used = [""], 0
+    for word in text.split():
+        for k, part in enumerate(chop_cells(word, width)):
+            gap = " " if k == 0 and used else ""
+            if used + len(gap) + cell_len(part) > width:
+                lines.append("")
+                gap, used = "", 0
+            lines[-1] += gap + part
+            used += len(gap) + cell_len(part)
+    return lines
 
 
 def message(text: str, width: int, height: int, color: RGB) -> list[list[Part]]:
     """What an empty pane says, in its middle."""
     lines = wrap(text, width)[:height]
     above = max(0, (height - len(lines)) // 2)
-    return [[("", Style())]] * above + [[(line.center(width), style(color))] for line in lines]
+    return [[("", Style())]] * above + [[(center(line, width), style(color))] for line in lines]
 
 
 def cells(*parts: Part) -> list[Part]:
@@ -175,6 +186,14 @@ def clip(text: str, width: int, glyphs: Glyphs) -> str:
     """`text` in exactly `width` cells, cut with an ellipsis."""
     if width <= 0:
         return ""
-    if len(text) > width:
-        return text[: width - 1] + glyphs.ellipsis if width > 1 else text[:1]
-    return text.ljust(width)
+    if cell_len(text) > width:
+        return set_cell_size(text, width - 1) + glyphs.ellipsis if width > 1 else set_cell_size(text, 1)
+    return set_cell_size(text, width)
+
+
+def center(text: str, width: int) -> str:
+    """`text` in the middle of `width` cells; as it is where there is no room."""
+    rest = max(0, width - cell_len(text))
+    # as `str.center` does
+    left = rest // 2 + (rest & width & 1)
+    return " " * left + text + " " * (rest - left)

@@ -7,13 +7,14 @@ from typing import ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
+from rich.cells import cell_len, set_cell_size
 from textual.binding import Binding, BindingType
 
 from cllab.record.events import MemoryUpdated
 from cllab.record.state import RunState
 from cllab.tui.theme import RGB, Palette, ink_on, mix, style
 from cllab.tui.view import class_names, counts, memory_records, n_tasks, task_of_class
-from cllab.tui.widgets.chart import Chart, Part, clip, message
+from cllab.tui.widgets.chart import Chart, Part, center, clip, message
 
 MOST_GROUPS = 12
 """More classes than this are shown by task of origin."""
@@ -59,9 +60,9 @@ def split_bar(
         if k < 0:
             parts.append((" " * n, style(None, empty)))
         else:
-            fits = len(labels[k]) <= n - 1 or len(labels[k]) == n
-            label = labels[k] if fits else labels[k][: n - 1] if cut and n >= 4 else ""
-            parts.append((label.center(n), style(ink_on(inks[k]), inks[k])))
+            fits = cell_len(labels[k]) <= n
+            label = labels[k] if fits else set_cell_size(labels[k], n - 1) if cut and n >= 4 else ""
+            parts.append((center(label, n), style(ink_on(inks[k]), inks[k])))
         cell += n
     return parts
 
@@ -169,12 +170,12 @@ class Composition(Chart):
         rows: list[list[Part]] = [[]]
         used = 0
         for name, ink in zip(names, inks, strict=True):
-            text = name if len(name) <= 10 else clip(name, 10, self.glyphs)
-            if used + len(text) + 3 > width:
+            text = name if cell_len(name) <= 10 else clip(name, 10, self.glyphs)
+            if used + cell_len(text) + 3 > width:
                 if len(rows) == 2:
                     break
                 rows.append([])
                 used = 0
             rows[-1] += [(self.glyphs.bar + " ", style(ink)), (text + " ", style(self.palette.muted))]
-            used += len(text) + 3
+            used += cell_len(text) + 3
         return rows

@@ -18,7 +18,8 @@ class HeatStrip(Chart):
 
     HELP = (
         "One bar per class, in the color of its task; hollow means none. When they do not fit, one cell per class in "
-        "the order of the stream: the arrow keys move the cursor, the line below names its class."
+        "the order of the stream, full where there is the most (the border says how many that are): the arrow keys "
+        "move the cursor, the line below names its class."
     )
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("left", "move(-1, 0)", "Class before", id="strip.left", show=False),
@@ -95,8 +96,16 @@ class HeatStrip(Chart):
                 row.append(self._cell(value, cell, marked=i == self.cursor))
             rows.append(row)
         hidden = n - (first + room) * across
-        self.border_subtitle = f"{hidden} more below" if hidden > 0 else ""
+        notes = [f"{hidden} more below"] if hidden > 0 else []
+        if not self.percent:
+            notes.append(f"{glyphs.levels[-1]} {self._full():.0f} samples")
+        self.border_subtitle = self.fitting(glyphs.sep.join(notes), *notes[-1:])
         return [*rows, [(clip(self.sentence(), width, glyphs), style(colors.text))]]
+
+    def _full(self) -> float:
+        """What a full cell stands for. Eight levels cannot show one scale of all moments: where ten classes had two
+        hundred each, a hundred would all be at the lowest level."""
+        return self.top if self.percent else max([1.0, *(v for v in self.values if np.isfinite(v))])
 
     def sentence(self) -> str:
         """The class under the cursor in words."""
@@ -118,7 +127,7 @@ class HeatStrip(Chart):
         colors, glyphs = self.palette, self.glyphs
         if not np.isfinite(value):
             return (glyphs.knob if marked else glyphs.dot).ljust(cell), style(colors.text if marked else colors.grid)
-        share = min(1.0, max(0.0, value / self.top))
+        share = min(1.0, max(0.0, value / self._full()))
         back = colors.warmth(share)
         if marked:
             return glyphs.knob.ljust(cell), style(ink_on(back), back, bold=True)

@@ -6,6 +6,7 @@ import math
 from collections.abc import Sequence
 
 import numpy as np
+from rich.cells import cell_len
 
 from cllab.record.state import RunState
 from cllab.tui.theme import RGB, style
@@ -63,7 +64,7 @@ class Rates(Chart):
             return message("numbers appear with the first step", width, height, colors.muted)
         terms = losses(self.state)
         speed, memory = rates(self.state)
-        name_width = min(14, max([5, *(len(n) for n in terms)]))
+        name_width = min(14, max([5, *(cell_len(n) for n in terms)]))
         value_width = 8
         room = max(4, width - name_width - value_width - 1)
         last = self.state.steps[-1]
@@ -93,7 +94,7 @@ class Rates(Chart):
                 )
                 rows.append(
                     [
-                        (label[0].ljust(name_width), style(colors.muted)),
+                        (label[0] or " " * name_width, style(colors.muted)),
                         (label[1].rjust(value_width), style(colors.text, bold=True)),
                         (" " + picture[y], style(ink)),
                     ]

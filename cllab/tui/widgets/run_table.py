@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar, cast
 
+from rich.cells import cell_len
 from rich.segment import Segment
 from rich.style import Style
 from textual.binding import Binding, BindingType
@@ -258,7 +259,8 @@ class RunTable(ScrollView, can_focus=True):
 
     def _cell(self, text: str, column: Column, width: int) -> str:
         glyphs = cast("CllabApp", self.app).glyphs
-        return text.rjust(width) if column.right and len(text) <= width else clip(text, width, glyphs)
+        rest = width - cell_len(text)
+        return " " * rest + text if column.right and rest >= 0 else clip(text, width, glyphs)
 
     @staticmethod
     def _strip(segments: list[Segment], width: int, base: Style, force: bool = False) -> Strip:

@@ -15,7 +15,7 @@ from cllab.record.state import RunState
 from cllab.tui.snapshots import Snapshot, changes, load
 from cllab.tui.theme import RGB, mix, style
 from cllab.tui.view import class_names
-from cllab.tui.widgets.chart import Chart, Part, clip, message
+from cllab.tui.widgets.chart import Chart, Part, center, clip, message
 from cllab.tui.widgets.composition import class_inks
 from cllab.tui.widgets.pictures import Picture, half_cells, resize
 
@@ -193,7 +193,7 @@ class ThumbGrid(Chart):
         if item.picture is None:
             said = [
                 (
-                    ("no picture" if w >= 10 else self.glyphs.dot).center(w),
+                    center("no picture" if w >= 10 else self.glyphs.dot, w),
                     style(self.palette.muted, mix(self.palette.grid, self.palette.background, 0.6)),
                 )
             ]

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
+from rich.cells import cell_len
 from rich.style import Style
 from textual.binding import Binding, BindingType
 from textual.message import Message
@@ -198,10 +199,10 @@ class TraceView(Chart):
         names = [
             name if len(members) == 1 else f"{name} 1{self.glyphs.arrow}{len(members)}" for name, members in groups
         ]
-        if max([0, *map(len, names)]) > wide - value_width - 12:
+        if max([0, *map(cell_len, names)]) > wide - value_width - 12:
             # of "iteration 2: inner loss", the number tells what the words do not
             names = [re.sub(r"^[^:]* (\d+): ", r"\1: ", name) for name in names]
-        name_width = max(4, min(max([0, *map(len, names)]), wide - value_width - (12 if alone else 1)))
+        name_width = max(4, min(max([0, *map(cell_len, names)]), wide - value_width - (12 if alone else 1)))
         return [
             self._stand_out(
                 stem, self._scalar(record, clip(name, name_width, self.glyphs), members, text.rjust(value_width), wide)
@@ -252,13 +253,13 @@ class TraceView(Chart):
             past, here = [number(record.scalars[m]) for m in members], -1
         else:
             past, here = [number(t.scalars.get(members[0])) for t in self.traces], self.index
-        room = max(0, width - len(name) - len(value) - 3)
+        room = max(0, width - cell_len(name) - len(value) - 3)
         course = self._course(past, here, min(room, 48)) if room >= 3 and len(past) > 1 else []
         used = sum(len(text) for text, _ in course)
         return [
             (name, style(colors.muted)),
             (" " + value, style(colors.text, bold=True)),
-            ("  "[: max(0, width - len(name) - len(value) - 1)], style()),
+            ("  "[: max(0, width - cell_len(name) - len(value) - 1)], style()),
             *course,
             (" " * max(0, room - used), style()),
         ]
