@@ -40,8 +40,8 @@ SAVING = 20
 
 FORWARD = 0.35
 """An image that is only looked at, against one that is learned from, where a glance is not to cost too much."""
-GLANCES, GLANCING, LEAST_IMAGES = 10, 0.02, 50
-"""Glances at the test images within a task at most, their share of the task's work, and images of a task in each."""
+GLANCING, LEAST_IMAGES = 0.02, 50
+"""Share of a task's work that glances at the test images take at most, and images of a task in each."""
 
 
 class Session:
@@ -261,8 +261,8 @@ class Session:
         steps = self.planned_steps(task)
         looked = sum(v for k, v in self._planned_passes(task, glancing=False).items() if k != "evaluate")
         images = int(GLANCING * (steps * config.train.batch_size / FORWARD + looked))
-        times = min(GLANCES, images // (covered * LEAST_IMAGES))
-        if times < 2:
+        times = min(config.evaluate.glances, images // (covered * LEAST_IMAGES))
+        if not times or times < min(2, config.evaluate.glances):
             return 0, 0, 1
         return times, images // (covered * times), max(1, steps // (times + 1))
 

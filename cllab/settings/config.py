@@ -80,6 +80,13 @@ class EvaluateConfig:
     """When and how accuracy is measured."""
 
     every: int = param(0, "In an online stream, evaluate every so many samples; 0 for never", low=0)
+    glances: int = param(
+        10,
+        "Looks at part of the test images within a long task, to be watched and in no metric: at most so many a task, "
+        "and 2 % of its work; 0 for none",
+        low=0,
+        high=1000,
+    )
     epochs: bool = param(False, "Evaluate after every epoch of a task's last training phase")
     report: Literal["last", "best"] = param(
         "last", "The accuracy of a task: of the model left behind, or of the best test epoch as published code reports"
@@ -367,12 +374,22 @@ class RunConfig:
         return dump_toml(self.to_dict())
 
     @property
+    def capacity(self) -> int:
+        """Samples that the memory may hold: none under a method that keeps none, whatever `memory.capacity` says."""
+        keeps = all(spec.facts.get("uses_memory", True) for spec in self.specs if spec.kind == "method")
+        return int(self.memory.common["capacity"]) if keeps else 0
+
+    @property
     def signature(self) -> str:
-        """A short hash of everything but name, seed, device and data folder: equal for the seeds of one experiment."""
+        """A short hash of everything that a number depends on but the seed: equal for the seeds of one experiment.
+
+        Left out: name, device, data folder, and how often a task is glanced at.
+        """
         data = self.to_dict()
         for key in ("name", "about", "seed", "device"):
             data.pop(key)
         data["dataset"].pop("root", None)
+        data["evaluate"].pop("glances")
         text = json.dumps(data, sort_keys=True, default=list)
         return hashlib.blake2b(text.encode(), digest_size=6).hexdigest()
 

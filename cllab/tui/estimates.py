@@ -18,6 +18,8 @@ from cllab.tui.index import Entry
 
 EVALUATION = 0.35
 """Cost of an image in a forward pass alone, against one that is also learned from."""
+COLUMNS = ("images", "labels", "ids", "tasks", "entered", "scores")
+"""What every memory keeps of each sample, beside what a method stores with it."""
 CLOSE = 6.0
 """A run with this many times more or less work than the measured one is not estimated from it."""
 
@@ -57,7 +59,7 @@ def work(config: RunConfig, catalog: Catalog) -> float | None:
     else:
         total = (scenario.get("samples") or n_train) * tasks
         tested = n_test * tasks * (tasks + 1) / 2
-    capacity = int(config.memory.common["capacity"])
+    capacity = config.capacity
     replayed = capacity * config.train.memory_epochs * tasks
     facts = catalog.get("method", config.method.name).facts
     if facts.get("memory_only"):
@@ -124,19 +126,20 @@ def _measured(entry: Entry, config: RunConfig, wanted: float | None, catalog: Ca
 
 
 def _bytes(config: RunConfig, entries: Iterable[Entry]) -> Mapping[str, int] | None:
-    """Bytes by kind at full capacity, from what a sample took in a run whose memory kept the same."""
-    capacity = int(config.memory.common["capacity"])
-    if capacity == 0:
-        return {}
+    """Bytes by kind at full capacity, from what a sample took in a run whose memory kept the same; what a method keeps
+    beside its samples (a former network, weights of weights) is as much for any capacity."""
+    facts = next((s.facts for s in config.specs if s.kind == "method"), {})
+    each = {*COLUMNS, *facts.get("stores", ())}
     for entry in entries:
         memory: Any = entry.result.get("memory")
         if entry.method != config.method.name or entry.memory != config.memory.name or not isinstance(memory, Mapping):
             continue
         kinds, samples = memory.get("by_kind"), memory.get("samples")
-        if isinstance(kinds, Mapping) and isinstance(samples, int) and samples > 0:
+        if isinstance(kinds, Mapping) and isinstance(samples, int) and (samples > 0 or not config.capacity):
             numbers = {str(k): v for k, v in kinds.items() if isinstance(v, (int, float)) and v > 0}
-            return {k: round(v / samples * capacity) for k, v in numbers.items()}
-    return None
+            sizes = {k: round(v / samples * config.capacity) if k in each else round(v) for k, v in numbers.items()}
+            return {k: n for k, n in sizes.items() if n}
+    return None if config.capacity else {}
 
 
 def duration(seconds: float) -> str:

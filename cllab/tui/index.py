@@ -18,6 +18,7 @@ from cllab.record.lock import is_locked
 from cllab.record.log import Tail
 from cllab.record.runs import MISSING, Run, RunStore, Stamp, stamp
 from cllab.record.state import RunState
+from cllab.settings.catalog import load
 from cllab.text import is_number
 
 OVER = ("done", "failed", "stopped", "lost")
@@ -207,7 +208,7 @@ def read_entry(run: Run, follower: Follower | None = None) -> Entry:
         scenario=_text(scenario.get("name")),
         model=_text(_table(config, "model").get("name")),
         memory=_text(_table(config, "memory").get("name")),
-        capacity=_whole(_table(config, "memory").get("capacity")),
+        capacity=_whole(_table(config, "memory").get("capacity")) if _keeps_samples(run, config) else 0,
         seed=_whole(seed),
         n_tasks=_whole(scenario.get("tasks")),
         device=_text(result.get("device")),
@@ -268,6 +269,15 @@ def _started(run: Run) -> float:
 def _table(data: Mapping[str, Any], key: str) -> Mapping[str, Any]:
     value = data.get(key)
     return value if isinstance(value, Mapping) else {}
+
+
+def _keeps_samples(run: Run, config: Mapping[str, Any]) -> bool:
+    """Whether the run's method looks into a memory at all; its capacity says nothing where it does not."""
+    table = _table(config, "method")
+    name = _text(table.get("name"))
+    known = load() if not table.get("file") and name in load().names("method") else None
+    components = known.components if known is not None else run.described().components
+    return all(c.facts.get("uses_memory", True) for c in components if (c.kind, c.name) == ("method", name))
 
 
 def _text(value: object) -> str:

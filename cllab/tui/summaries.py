@@ -55,8 +55,7 @@ def _outline(draft: Draft, app: CllabApp) -> str:
         f"{config.scenario.values['tasks']} tasks" if config.scenario.values.get("tasks") else "",
         config.model.name,
     ]
-    capacity = config.memory.common["capacity"]
-    parts.append(f"{config.memory.name} memory of {capacity}" if capacity else "no memory")
+    parts.append(f"{config.memory.name} memory of {config.capacity}" if config.capacity else "no memory")
     return app.glyphs.sep.join(p for p in parts if p)
 
 

@@ -10,6 +10,7 @@ import torch
 
 from cllab.engine import run as engine
 from cllab.engine.run import Session
+from cllab.errors import UsageError
 from cllab.record import events as ev
 from cllab.record.runs import RunStore
 from cllab.worker import train
@@ -27,16 +28,18 @@ OTHERS = [pytest.param(method, marks=pytest.mark.slow) for method in ("icarl", "
 
 
 @pytest.mark.parametrize("method", ["rm", "bic", *OTHERS])
-def test_glances_change_no_number(method: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_glances_change_no_number(method: str) -> None:
     tables = LONG if method != "ewc" else {"scenario": {"tasks": 3, "stream": "offline"}, "train": {"epochs": 12}}
     with_them, record = walked(method, **tables)
     assert len(glances(record)) >= 3
-    monkeypatch.setattr(engine, "GLANCES", 0)
-    without, silent = walked(method, **tables)
+    without, silent = walked(method, **{**tables, "evaluate": {"glances": 0}})
     assert not glances(silent)
     for a, b in zip(with_them.learner.model.parameters(), without.learner.model.parameters(), strict=True):
         assert torch.equal(a, b)
     a, b = with_them.result("done"), without.result("done")
+    assert a.pop("config")["evaluate"].pop("glances") == 10
+    assert b.pop("config")["evaluate"].pop("glances") == 0
+    # the signature among them: seeds with and without are of one experiment
     assert {k: v for k, v in a.items() if k != "seconds"} == {k: v for k, v in b.items() if k != "seconds"}
     kept = [e for e in record.events if e not in glances(record)]
     left_out = (ev.RunStarted, *ev.BY_CLOCK)
@@ -49,7 +52,7 @@ def test_they_are_few_spread_over_the_task_and_cheap() -> None:
     session, record = walked("rm", **LONG)
     for task in session.stream.tasks:
         mine = [e for e in glances(record) if e.task == task.index]
-        assert 2 <= len(mine) <= engine.GLANCES
+        assert 2 <= len(mine) <= 10
         planned = session.planned_steps(task)
         looked = sum(e.images for e in mine)
         votes = session._planned_passes(task, glancing=False)["select"]
@@ -58,6 +61,24 @@ def test_they_are_few_spread_over_the_task_and_cheap() -> None:
         assert len(gaps) <= 1, "at even distances"
         assert all(v is not None for e in mine for v in e.tasks[: task.index + 1])
         assert all(e.images >= engine.LEAST_IMAGES * (task.index + 1) for e in mine)
+
+
+@pytest.mark.parametrize("most", [1, 3, 1000])
+def test_there_are_as_many_as_were_asked_for_and_can_be_afforded(most: int) -> None:
+    long = {**LONG, "train": {"memory_epochs": 200}} if most == 1000 else LONG
+    session, record = walked("rm", **{**long, "evaluate": {"glances": most}})
+    counts = [sum(e.task == t.index for e in glances(record)) for t in session.stream.tasks]
+    assert max(counts) <= most
+    assert counts[0] == most or most == 1000
+    assert min(counts) >= 1
+    if most == 1000:
+        assert max(counts) > 10, "nothing but their share of the work holds them back"
+
+
+def test_a_number_of_glances_that_is_none_is_refused_in_one_line() -> None:
+    for wrong in (-1, 2.5, True, "often"):
+        with pytest.raises(UsageError, match=r"^evaluate\.glances must be a whole number from 0 to 1000, not \S+$"):
+            toy("rm", evaluate={"glances": wrong})
 
 
 @pytest.mark.parametrize(

@@ -4,17 +4,22 @@ from __future__ import annotations
 
 import json
 import os
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
+from cllab.record import described
 from cllab.record import events as ev
 from cllab.record.lock import RunLock
 from cllab.record.runs import Run, RunStore
 from cllab.settings.catalog import load
 from cllab.settings.config import RunConfig
-from cllab.tui.estimates import duration, estimate, work
+from cllab.tui.draft import Draft
+from cllab.tui.estimates import Estimate, duration, estimate, work
 from cllab.tui.index import Entry, RunIndex, age, read_entry
+from cllab.tui.rows import note_for
+from cllab.tui.widgets.setup_foot import expectation
 from tests.conftest import toy
 from tests.tui.recorded import make_run
 
@@ -280,6 +285,42 @@ def test_bytes_by_kind_grow_with_the_capacity(store: RunStore) -> None:
     found = estimate(config(memory={"capacity": 500}), entries(store), load())
     assert found.bytes == {"images": 32000, "labels": 8000}
     assert estimate(config(memory={"capacity": 0}), entries(store), load()).bytes == {}
+
+
+def test_a_method_that_keeps_no_samples_has_no_memory_whatever_its_capacity(store: RunStore, tmp_path: Path) -> None:
+    chosen = config(method={"name": "joint"}, memory={"capacity": 500})
+    assert chosen.memory.common["capacity"] == 500
+    assert chosen.capacity == 0
+    assert work(chosen, load()) == work(config(method={"name": "joint"}, memory={"capacity": 0}), load())
+    run = ended(store, chosen)
+    kept = {"samples": 0, "bytes": 700, "by_kind": {"teacher": 700}}
+    run.result_path.write_text(json.dumps({**result_of(chosen), "memory": kept}))
+    assert [e.capacity for e in entries(store)] == [0]
+    # what it keeps beside samples is as large for any capacity
+    found = estimate(config(method={"name": "joint"}, memory={"capacity": 900}), entries(store), load())
+    assert found.bytes == {"teacher": 700}
+    draft = Draft.of(chosen.to_dict(), load())
+    assert expectation(draft, found)[-1] == "no memory, but teacher 700 B"
+    assert expectation(draft, Estimate())[-1] == "no memory"
+    assert note_for(draft, "memory.capacity", draft.field("memory.capacity")) == "not used: joint keeps none"
+    # a method that its maker alone has is described in the folder
+    text = run.config_path.read_text().replace('name = "joint"', 'name = "own"')
+    run.config_path.write_text(text)
+    spec = next(s for s in chosen.specs if s.kind == "method")
+    for keeps in (False, True):
+        own = replace(spec, name="own", facts={**spec.facts, "uses_memory": keeps})
+        run.described_path.write_text(described.text((own,)))
+        assert read_entry(run).capacity == (500 if keeps else 0)
+
+
+def test_what_a_method_keeps_beside_its_samples_does_not_grow_with_the_capacity(store: RunStore) -> None:
+    run = ended(store, config())
+    kinds = {"images": 3200, "labels": 800, "teacher": 5000}
+    run.result_path.write_text(
+        json.dumps({**result_of(config()), "memory": {"samples": 50, "bytes": 9000, "by_kind": kinds}})
+    )
+    found = estimate(config(memory={"capacity": 500}), entries(store), load())
+    assert found.bytes == {"images": 32000, "labels": 8000, "teacher": 5000}
 
 
 def test_a_result_edited_by_hand_is_no_ground_for_an_estimate(store: RunStore) -> None:

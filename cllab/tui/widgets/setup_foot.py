@@ -103,8 +103,10 @@ def expectation(draft: Draft, found: Estimate) -> list[str]:
     else:
         each = "roughly " if found.rough else "about "
         parts = [each + duration(found.seconds * n) + (f" for {n} runs" if n > 1 else ""), found.basis]
-    if not draft.values["memory.capacity"]:
-        return [*parts, "no memory"]
+    if not draft.config.capacity:
+        # what a method keeps beside samples, where a run has shown it
+        beside = ", ".join(f"{kind} {size(n)}" for kind, n in (found.bytes or {}).items())
+        return [*parts, f"no memory, but {beside}" if beside else "no memory"]
     if found.bytes is None:
         return [*parts, "memory size unknown"]
     kinds = ", ".join(f"{kind} {size(n)}" for kind, n in sorted(found.bytes.items(), key=lambda kv: -kv[1]))
