@@ -44,6 +44,15 @@ class Look:
     large: bool = False
 
 
+class ForgettingChart(LineChart):
+    """How far every task is below its best."""
+
+    HELP = (
+        "One line per task: its best accuracy at the end of a task before, minus that now; below 0 it is better than it "
+        "ever was. At the ends of tasks the mean is the metric. Keys as for the accuracies; no glance is in it."
+    )
+
+
 def accuracy(id: str) -> LineChart:
     """Accuracy of every task over the run."""
     return LineChart(
@@ -54,7 +63,7 @@ def accuracy(id: str) -> LineChart:
 def forgetting(id: str) -> LineChart:
     """How far every task is below its best."""
     empty = "nothing can be forgotten before the first task is learned"
-    return LineChart(title="forgetting per task, points", mean="mean", empty=empty, id=id)
+    return ForgettingChart(title="forgetting per task, points", mean="mean", empty=empty, id=id)
 
 
 def classes(id: str) -> HeatStrip:

@@ -195,7 +195,13 @@ class LiveScreen(Commanding):
     @property
     def key_words(self) -> dict[str, str]:
         """What keys do now, short where all of them are to be said."""
-        short = {"focus_task(1)": "Focus", "fit": "Fit"} if self.small else {}
+        if not self.small:
+            return super().key_words
+        # what cannot be done, and what is also said where it is needed (a failure, leaving), makes room
+        short = {"focus_task(1)": "Focus", "fit": "Fit"}
+        if self.lab.feed is not None and self.lab.feed.is_training:
+            paused = self._state.status == "paused"
+            short.update({"log": "", "detach" if paused else "trace": ""})
         return {**super().key_words, **short}
 
     def _arrange(self) -> None:

@@ -193,7 +193,11 @@ class LineChart(Chart):
         if not self.fitted or self.curves is None or not self._has_points():
             return Axis()
         values = self._learned()
-        return fitted_axis(values if np.isfinite(values).any() else self._all())
+        values = values if np.isfinite(values).any() else self._all()
+        newest = np.concatenate([self.curves.y[-1, self._drawn()], self.curves.mean[-1:]])
+        # what was gained for a moment does not press together what was lost; what is gained now is shown
+        floor = min(-np.nanmax(values, initial=NARROWEST / 100) / 2, np.nanmin(newest, initial=0.0))
+        return fitted_axis(np.maximum(values, floor))
 
     def _all(self) -> Floats:
         assert self.curves is not None

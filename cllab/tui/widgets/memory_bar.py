@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from rich.cells import cell_len
+
 from cllab.record.events import MemoryUpdated
 from cllab.record.state import RunState
 from cllab.tui.theme import style
@@ -49,14 +51,13 @@ class MemoryBar(Chart, can_focus=False):
         if rest > 0 and fit > len(names) + 3:
             row.append((f"  {rest} to come", style(colors.muted)))
         whole = f" of {record.capacity}" if record.capacity else ""
-        kinds = ", ".join(f"{k} {size(n)}" for k, n in record.bytes.items()) if width >= 90 else ""
-        parts = [
-            record.policy,
-            f"{record.samples}{whole} samples",
-            size(sum(record.bytes.values())) + (f" ({kinds})" if kinds else ""),
-        ]
-        what = glyphs.sep.join(p for p in parts if p)
         moved = f"{glyphs.up}{record.added} entered  {glyphs.down}{record.evicted} left"
+        parts = [record.policy, f"{record.samples}{whole} samples", size(sum(record.bytes.values()))]
+        what = glyphs.sep.join(p for p in parts if p)
+        # the kinds of bytes, all or none: they stand in a pane of their own too
+        kinds = " (" + ", ".join(f"{k} {size(n)}" for k, n in record.bytes.items()) + ")"
+        if len(record.bytes) > 1 and cell_len(what + kinds) < width - len(moved):
+            what += kinds
         return [
             row,
             [
