@@ -47,6 +47,10 @@ def run(
     from cllab.settings import presets
 
     configs = configurations(presets.load(preset), sets or [], seeds)
+    if (beside := presets.namesake(preset)) and not quiet:
+        from cllab.io.output import narrate
+
+        narrate(f"{preset} is the preset that comes with cllab; for the file here: cllab run {beside}")
     if not (headless or as_json):
         from cllab.cli.tui import open_new
 

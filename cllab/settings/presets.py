@@ -110,6 +110,12 @@ def find(name: str) -> Path:
     raise UsageError(f"no preset '{name}'{nearest(name, names()) or '; cllab list presets shows them'}")
 
 
+def namesake(name: str) -> str:
+    """The preset file here that has the name of a shipped preset, which `name` means all the same; empty for none."""
+    beside = Path(f"{name}.toml")
+    return str(beside) if name in names() and not files.is_file(Path(name)) and files.is_file(beside) else ""
+
+
 def load(name: str, catalog: Catalog | None = None) -> Preset:
     """The preset called `name`, or in the file of that name.
 

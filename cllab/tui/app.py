@@ -346,7 +346,7 @@ class CllabApp(App[int]):
         if feed is None or not feed.is_training:
             self.exit(0)
         elif not isinstance(self.screen, QuitScreen):
-            self.push_screen(QuitScreen(feed.run, feed.state), self._quit_chosen)
+            self.push_screen(QuitScreen(feed.run, feed.state, self.glyphs.sep), self._quit_chosen)
 
     def _quit_chosen(self, choice: str | None) -> None:
         feed = self.feed

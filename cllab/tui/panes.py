@@ -48,8 +48,8 @@ class ForgettingChart(LineChart):
     """How far every task is below its best."""
 
     HELP = (
-        "One line per task: its best accuracy at the end of a task before, minus that now; below 0 it is better than it "
-        "ever was. At the ends of tasks the mean is the metric. Keys as for the accuracies; no glance is in it."
+        "One line per task: its best accuracy at the end of a task before, minus that now; below 0 it is better than "
+        "it ever was. At the ends of tasks the mean is the metric. Keys as for the accuracies; no glance is in it."
     )
 
 

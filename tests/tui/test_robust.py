@@ -8,6 +8,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from rich.style import Style
+from textual import events
 from textual.widgets import Input, OptionList, Static
 
 from cllab.record import events as ev
@@ -16,15 +18,18 @@ from cllab.record.state import RunState
 from cllab.tui import app as app_module
 from cllab.tui import troubles
 from cllab.tui.app import CllabApp
+from cllab.tui.doubts import Doubt
 from cllab.tui.feed import StateChanged, fold
-from cllab.tui.screens.dialog import Palette
+from cllab.tui.screens.dialog import Palette, Question
 from cllab.tui.screens.explain import ExplainScreen
 from cllab.tui.screens.pick import Pick, PickScreen
-from cllab.tui.screens.quit import ConfirmScreen
+from cllab.tui.screens.quit import ConfirmScreen, QuitScreen
 from cllab.tui.screens.setup import SetupScreen
+from cllab.tui.screens.starting import StartScreen
 from cllab.tui.settings import Settings
+from cllab.tui.widgets.choices import Choices
 from tests.tui.recorded import make_run, records
-from tests.tui.stories import burst, press, tell, until
+from tests.tui.stories import burst, make_app, press, tell, until
 
 ROOT = Path(app_module.__file__).parent
 
@@ -138,6 +143,50 @@ def test_a_dialog_closes_once_and_only_itself(tmp_path: Path) -> None:
         await pilot.resize_terminal(120, 36)
         await until(pilot, lambda: isinstance(app.screen, SetupScreen))
         assert answers == [True, False]
+
+    tell(app, story)
+
+
+QUESTIONS: dict[str, Callable[[Run], Question[Any]]] = {
+    "quit": lambda run: QuitScreen(run, run.state()),
+    "start": lambda run: StartScreen(Doubt("Train it?", ("It takes an hour.",))),
+    "confirm": lambda run: ConfirmScreen("Delete it?", "It will be gone.", "delete it"),
+}
+
+
+@pytest.mark.parametrize("kind", QUESTIONS)
+def test_every_question_is_answered_by_letter_enter_click_and_escape(kind: str, finished: Run) -> None:
+    app = make_app(finished, rate=1.0)
+
+    async def story(pilot: Any) -> None:
+        found: list[Any] = []
+
+        async def asked() -> Question[Any]:
+            screen = QUESTIONS[kind](finished)
+            await app.push_screen(screen, found.append)
+            await until(pilot, lambda: app.focused is screen.query_one(Choices))
+            return screen
+
+        for k, answer in enumerate((await asked()).answers.values()):
+            if k:
+                await asked()
+            await press(pilot, "escape" if answer.key == "esc" else answer.key)
+            assert found[-1] == answer.value
+        for k in range(len(found)):
+            screen = await asked()
+            options = screen.query_one(Choices)
+            # a click on a line that is gone, as one that was on its way when the list changed
+            x, y = options.region.offset
+            gone = events.Click(options, 1, 1, 0, 0, 1, False, False, False, x, y, style=Style(meta={"option": 9}))
+            options.post_message(gone)
+            await pilot.pause()
+            assert app.screen is screen
+            await pilot.click(options, offset=(2, k))
+            await until(pilot, lambda n=len(screen.answers) + k: len(found) > n)
+            assert found[-1] == list(screen.answers.values())[k].value
+        screen = await asked()
+        await press(pilot, "enter")
+        assert found[-1] == screen.answers[screen.lit].value
 
     tell(app, story)
 

@@ -8,10 +8,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import typer
 from textual.widgets import Button, Input
 
+from cllab.cli import run as cli
 from cllab.data.info import DataStatus
 from cllab.record.runs import Run, RunStore
+from cllab.settings import presets
 from cllab.settings.catalog import load
 from cllab.settings.config import Choice
 from cllab.tui.app import CllabApp
@@ -383,6 +386,36 @@ def test_a_setup_is_saved_and_stands_in_the_list(tmp_path: Path, monkeypatch: py
     assert 'name = "er"' in text
     assert "Replay on [digits]" in text
     assert [Path(p).name for p in Settings.load().presets] == ["mine.toml"]
+
+
+def test_a_preset_is_not_saved_under_the_name_of_a_shipped_one_unawares(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    app = app_of(tmp_path)
+
+    async def story(pilot: Any) -> None:
+        await ready(pilot)
+        await press(pilot, "escape", "s")
+        file = app.screen.query_one("#file", Input)
+        assert file.value == "my-quickstart.toml"
+        file.value = "quickstart"
+        await press(pilot, "enter")
+        assert "comes with cllab" in shown(app)
+        assert not (tmp_path / "quickstart.toml").exists()
+        await press(pilot, "enter")
+        await until(pilot, lambda: isinstance(app.screen, SetupScreen))
+        assert setup_of(app).draft.command() == "cllab run --headless quickstart.toml"
+
+    tell(app, story)
+    # on the command line the name means the shipped one, and that is said where both are
+    assert presets.load("quickstart").path.parent == presets.folder()
+    assert presets.load("quickstart.toml").path.resolve() == tmp_path / "quickstart.toml"
+    monkeypatch.setattr(cli, "train_all", lambda *_args, **_options: 0)
+    for name, said in (("quickstart", True), ("quickstart.toml", False), ("forgetting", False)):
+        with pytest.raises(typer.Exit):
+            cli.run(name, headless=True)
+        assert ("cllab run quickstart.toml" in capsys.readouterr().err) is said
 
 
 def test_the_line_is_copied(tmp_path: Path) -> None:

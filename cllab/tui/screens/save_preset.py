@@ -12,6 +12,8 @@ from textual.containers import Vertical
 from textual.widgets import Input, Static
 
 from cllab.io.files import expand, write_atomically
+from cllab.settings.presets import names
+from cllab.settings.presets import shown as text_of
 from cllab.tui.draft import Draft
 from cllab.tui.screens.dialog import Dialog
 from cllab.tui.widgets.field import Field
@@ -44,7 +46,9 @@ class SavePresetScreen(Dialog[Path]):
         with Vertical(classes="dialog") as box:
             box.border_title = "Save as preset"
             yield Static("File", markup=False)
-            yield Field(f"{self.draft.name}.toml", compact=True, id="file", select_on_focus=False)
+            # on the command line the name of a shipped preset means that one
+            name = f"my-{self.draft.name}" if self.draft.name in names() else self.draft.name
+            yield Field(f"{name}.toml", compact=True, id="file", select_on_focus=False)
             yield Static("What it shows, in one sentence", markup=False)
             yield Field(given if isinstance(given, str) and not self._edited else "", compact=True, id="sentence")
             yield Static(f"enter saves in {Path.cwd()}, esc goes back", id="said", markup=False)
@@ -69,9 +73,14 @@ class SavePresetScreen(Dialog[Path]):
             return
         path = expand(text)
         path = path if path.suffix == ".toml" else path.with_name(f"{path.name}.toml")
-        if path.exists() and self._asked != path:
+        doubts = [f"{path} is there already; enter again replaces it"] if path.exists() else []
+        if path.stem in names():
+            doubts.append(
+                f"cllab run {path.stem} means the preset that comes with cllab, cllab run {text_of(path)} this one"
+            )
+        if doubts and self._asked != path:
             self._asked = path
-            self._say(f"{path} is there already; enter again replaces it")
+            self._say("; ".join(doubts) + ("" if path.exists() else "; enter again saves it"))
             return
         about = self.query_one("#sentence", Input).value.strip()
         try:
