@@ -2,17 +2,28 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from cllab.record.runs import Run
 from tests.tui.recorded import make_run
+from tests.tui.stories import rest
 
 
 @pytest.fixture(scope="session", autouse=True)
 def _one_thread() -> None:
     """The app never imports torch, so neither do its tests."""
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _no_longer_than_it_takes() -> Iterator[None]:
+    """A key is waited for until the app rests, and no longer."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("textual.app.wait_for_idle", rest)
+        patch.setattr("textual.pilot.wait_for_idle", rest)
+        yield
 
 
 @pytest.fixture(autouse=True)

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from textual import events
+from textual._context import active_app
 from textual.app import App
 from textual.keys import _character_to_key
 from textual.pilot import Pilot
@@ -21,6 +22,8 @@ from cllab.tui.app import CllabApp
 from cllab.tui.settings import Settings
 
 SIZES = ((80, 24), (120, 36), (160, 45))
+LOOK = 0.003
+"""Seconds between two looks at whether an app rests."""
 GOLDEN = Path(__file__).with_name("golden")
 
 
@@ -50,6 +53,30 @@ async def until(pilot: Pilot[Any], condition: Callable[[], object], what: str = 
             raise AssertionError(f"waited {seconds} s for {what or condition}; the screen shows:\n{shown(pilot.app)}")
         await pilot.pause(0.005)
     await pilot.pause()
+
+
+async def rest(min_sleep: float = 0.0, max_sleep: float = 1.0) -> None:
+    """Wait until the app rests: all is drawn, and its process computes a tenth of the time; `max_sleep` s at most.
+
+    Stands in for Textual's own wait after every key (conftest.py), which looks fifty times a second and therefore takes
+    longer than most keys do.
+    """
+    began = time.monotonic()
+    while time.monotonic() - began < max_sleep:
+        computed = time.process_time()
+        await asyncio.sleep(LOOK)
+        if time.process_time() - computed < LOOK / 10 and time.monotonic() - began >= min_sleep and not _drew():
+            return
+
+
+def _drew() -> bool:
+    """Draw what a screen has put off until its next frame; whether there was anything."""
+    app = active_app.get()
+    screen = app.screen_stack[-1] if app._screen_stack else None
+    if screen is None or not screen._update_timer._active.is_set():
+        return False
+    screen._on_timer_update()
+    return True
 
 
 async def press(pilot: Pilot[Any], *keys: str) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import math
 from dataclasses import replace
 
@@ -46,17 +47,23 @@ from cllab.tui.widgets.thumbs import Item, Section, ThumbGrid
 from tests.tui.recorded import picture, records
 from tests.tui.stories import golden
 
+STORIES: dict[str, dict[str, object] | None] = {
+    "five": {},
+    "half": {"until_task": 2, "finished": False},
+    "hundred": {"n_tasks": 10, "n_classes": 100, "steps": 10},
+    "many": {"n_tasks": 391, "n_classes": 391, "steps": 1, "evaluations": 0},
+    "one": {"n_tasks": 1, "n_classes": 2, "steps": 4, "evaluations": 0},
+    "empty": None,
+}
 
-def state_of(**story: object) -> RunState:
-    return fold(RunState(), records(**story))  # type: ignore[arg-type]
+
+@functools.cache
+def state_of(name: str) -> RunState:
+    """The state after a story; told when it is first asked for, for the long ones take seconds."""
+    story = STORIES[name]
+    return RunState() if story is None else fold(RunState(), records(**story))  # type: ignore[arg-type]
 
 
-FIVE = state_of()
-HALF = state_of(until_task=2, finished=False)
-HUNDRED = state_of(n_tasks=10, n_classes=100, steps=10)
-MANY = state_of(n_tasks=391, n_classes=391, steps=1, evaluations=0)
-ONE = state_of(n_tasks=1, n_classes=2, steps=4, evaluations=0)
-STATES = {"five": FIVE, "half": HALF, "hundred": HUNDRED, "many": MANY, "one": ONE, "empty": RunState()}
 SIZES = ((24, 5), (36, 12), (72, 18))
 
 
@@ -72,9 +79,9 @@ def gallery(chart: Chart, sizes: tuple[tuple[int, int], ...] = SIZES) -> str:
     return "\n".join(f"== {w}x{h}\n{text(chart, w, h)}" for w, h in sizes)
 
 
-@pytest.mark.parametrize("name", STATES)
+@pytest.mark.parametrize("name", STORIES)
 def test_accuracy_and_forgetting_lines(name: str) -> None:
-    curves = accuracy_curves(STATES[name])
+    curves = accuracy_curves(state_of(name))
     chart, lost = (
         LineChart(title="accuracy", empty="no point yet"),
         LineChart(title="f", mean="mean", empty="nothing yet"),
@@ -86,26 +93,26 @@ def test_accuracy_and_forgetting_lines(name: str) -> None:
     golden(f"forgetting_{name}", gallery(lost, SIZES[1:2]))
 
 
-@pytest.mark.parametrize("name", STATES)
+@pytest.mark.parametrize("name", STORIES)
 def test_matrix(name: str) -> None:
     chart = AccuracyMatrix()
-    chart.show(STATES[name])
+    chart.show(state_of(name))
     golden(f"matrix_{name}", gallery(chart))
 
 
-@pytest.mark.parametrize("name", STATES)
+@pytest.mark.parametrize("name", STORIES)
 def test_composition(name: str) -> None:
     by_class, by_task = Composition(), Composition()
-    by_class.show(STATES[name])
-    by_task.show(STATES[name], by="task")
+    by_class.show(state_of(name))
+    by_task.show(state_of(name), by="task")
     golden(f"composition_{name}", gallery(by_class) + "\n" + gallery(by_task, SIZES[1:2]))
 
 
-@pytest.mark.parametrize("name", STATES)
+@pytest.mark.parametrize("name", STORIES)
 def test_rates_and_header(name: str) -> None:
     rates, header = Rates(), RunHeader()
-    rates.show(STATES[name])
-    header.show(STATES[name], name="er-cifar10")
+    rates.show(state_of(name))
+    header.show(state_of(name), name="er-cifar10")
     golden(f"rates_{name}", gallery(rates) + "\n" + gallery(header, ((60, 2), (78, 2), (118, 2))))
 
 
@@ -213,9 +220,9 @@ def test_spread_memory_bar_and_thumbs() -> None:
     )
     pictures.append(gallery(spread, SIZES[:2]))
     bar = MemoryBar()
-    bar.show([m.task for m in FIVE.memory], 2, FIVE.memory[2], FIVE)
+    bar.show([m.task for m in state_of("five").memory], 2, state_of("five").memory[2], state_of("five"))
     pictures.append(gallery(bar, ((60, 2), (118, 2))))
-    bar.show([m.task for m in MANY.memory], 200, MANY.memory[200], MANY)
+    bar.show([m.task for m in state_of("many").memory], 200, state_of("many").memory[200], state_of("many"))
     pictures.append(gallery(bar, ((60, 2),)))
     grid = ThumbGrid(title="samples", empty="no pictures")
     pictures.append(gallery(grid, SIZES[:1]))
@@ -279,7 +286,7 @@ def test_what_is_outside_can_be_cut() -> None:
 
 def test_focus_dims_the_rest_and_keeps_its_own_color() -> None:
     chart = LineChart(title="a", empty="")
-    chart.show(accuracy_curves(FIVE), focus_task=1)
+    chart.show(accuracy_curves(state_of("five")), focus_task=1)
     colors = {ink.color.triplet for row in chart.draw(72, 18) for part, ink in row if part.strip() and ink.color}
     assert DARK.of(1, 5) in colors
     for other in (0, 2, 3, 4):
@@ -288,7 +295,7 @@ def test_focus_dims_the_rest_and_keeps_its_own_color() -> None:
 
 
 def test_the_axis_is_the_planned_length() -> None:
-    whole, half = accuracy_curves(FIVE), accuracy_curves(HALF)
+    whole, half = accuracy_curves(state_of("five")), accuracy_curves(state_of("half"))
     assert whole.end == half.end == 5 * 400
     assert half.x.max() < half.end / 2 + 400
     assert whole.bounds.tolist() == [0, 400, 800, 1200, 1600, 2000]
@@ -380,7 +387,7 @@ def test_the_sentence_under_the_matrix() -> None:
     assert matrix_sentence(state, 0, 0) == "T1: 93.1 % after task 1, when it was just learned"
     assert matrix_sentence(state, 0, 1) == "T2: not measured after task 1"
     assert matrix_sentence(state, 5, 5) == ""
-    assert "(airplane, automobile)" in matrix_sentence(FIVE, 4, 0)
+    assert "(airplane, automobile)" in matrix_sentence(state_of("five"), 4, 0)
 
 
 def test_bars_are_exact_to_an_eighth() -> None:
@@ -676,7 +683,7 @@ def test_every_line_carries_its_number_where_colors_cannot_tell() -> None:
             assert said.replace(str(task + 1), "") == "", (task, said)
         assert len(numbers) >= (12 if not fitted else 17), sorted(numbers)
     # few tasks in full color need none
-    five = accuracy_curves(FIVE)
+    five = accuracy_curves(state_of("five"))
     chart.show(five)
     assert not any(c.isdigit() for row in chart.draw(90, 20)[:-1] for part, _ in row[1:-1] for c in part)
 
