@@ -151,8 +151,12 @@ def test_names_take_the_cells_that_they_have() -> None:
     assert {cell_len("".join(part for part, _ in row)) for row in rows} == {40}
     bar = split_bar(np.array([5, 5, 5, 5]), names, [DARK.text] * 4, 40, 20, DARK.background, UNICODE.eighths, cut=True)
     assert sum(cell_len(part) for part, _ in bar) == 40
-    started = replace(FIVE.started, class_names=(*names, *"abcdef"), name="猫" * 30) if FIVE.started else None
-    state = replace(FIVE, started=started)
+    started = (
+        replace(state_of("five").started, class_names=(*names, *"abcdef"), name="猫" * 30)
+        if state_of("five").started
+        else None
+    )
+    state = replace(state_of("five"), started=started)
     header, composition = RunHeader(), Composition()
     header.show(state, name="猫" * 30)
     composition.show(state)
@@ -310,7 +314,7 @@ def test_forgetting_is_that_of_the_metric_whatever_was_seen_within_tasks() -> No
     """Evaluations within tasks, glances among them, see peaks that are in no row of the matrix; a forward evaluation
     sees tasks before they are learned."""
     inside = [("glance", 0.99), ("epoch", 0.98), ("stream", 0.97)]
-    state = RunState(started=FIVE.started)
+    state = RunState(started=state_of("five").started)
     rows = [(0.90, 0.95, 0.1), (0.80, 0.85, 0.2), (0.82, 0.30, 0.9), (0.84, 0.32, 0.5), (0.60, 0.40, 0.55)]
     for task, (first, second, third) in enumerate(rows):
         for moment, peak in inside:
@@ -337,7 +341,7 @@ def test_forgetting_is_that_of_the_metric_whatever_was_seen_within_tasks() -> No
 
 
 def test_a_glance_says_that_it_is_one() -> None:
-    state = RunState(started=FIVE.started).apply(evaluated(0, "task", 0.9, None, None, None, None))
+    state = RunState(started=state_of("five").started).apply(evaluated(0, "task", 0.9, None, None, None, None))
     glance = replace(evaluated(1, "glance", 1.0, 0.5, None, None, None), step=500, images=100)
     chart, lost = LineChart(title="accuracy", empty=""), LineChart(title="f", mean="mean", empty="")
     for newest, sign in ((glance, "~"), (replace(glance, moment="task"), "")):

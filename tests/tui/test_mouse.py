@@ -66,7 +66,7 @@ async def text_on(pilot: Any, words: str) -> None:
     raise AssertionError(f"{words!r} is not on the screen:\n{shown(pilot.app)}")
 
 
-@pytest.mark.parametrize("size", [(80, 24), (120, 36)], ids=["80x24", "120x36"])
+@pytest.mark.parametrize("size", [(80, 24), pytest.param((120, 36), marks=pytest.mark.slow)], ids=["80x24", "120x36"])
 def test_an_hour_with_the_mouse(size: tuple[int, int], tmp_path: Path) -> None:
     settings = Settings.load()
     settings.glyphs = "unicode"
