@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 import textwrap
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -17,6 +18,7 @@ from cllab.settings.catalog import PLURALS, Catalog
 from cllab.settings.config import COMMON, EVALUATE, TRAIN
 from cllab.settings.presets import Preset, seeds_text
 from cllab.settings.spec import ComponentSpec, FieldSpec
+from cllab.text import clean
 
 Thing = ComponentSpec | Metric | Preset
 
@@ -302,7 +304,8 @@ def _preset(preset: Preset, catalog: Catalog, paper: Paper, sets: Sequence[str])
     parts.append(
         picture(scenario.name, scenario.values, dataset.name, catalog, paper, own, file=file, root=root, seed=seed)
     )
-    parts.append(f"run it   cllab run --headless {preset.name}{''.join(f' --set {s}' for s in sets)}")
+    command = ["cllab", "run", "--headless", preset.name, *(part for item in sets for part in ("--set", item))]
+    parts.append(f"run it   {clean(shlex.join(command))}")
     return "\n\n".join(part for part in parts if part)
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shlex
 import signal
 import tempfile
 import tracemalloc
@@ -356,6 +357,25 @@ def test_a_date_in_a_configuration_is_shown_and_written_as_text(cllab: Cllab, st
     for form in ("json", "md", "csv"):
         assert cllab("export", run.id, f"--{form}", "--out", "-").code == EXIT_DONE
     assert cllab("list", "runs", "--json").code == EXIT_DONE
+
+
+def test_the_command_that_explain_offers_can_be_pasted_and_does_nothing_else(cllab: Cllab, tmp_path: Path) -> None:
+    path = tmp_path / "my preset.toml"
+    path.write_text(PRESET)
+    said = cllab(
+        "explain",
+        str(path),
+        "--set",
+        "name=two words",
+        "--set",
+        "method.strength=\x1b]0;owned\x07\x00",
+        "--set",
+        "method=ewc",
+    )
+    assert said.code == EXIT_DONE, said.err
+    harmless(said.out)
+    command = shlex.split(said.out.splitlines()[-1].removeprefix("run it   "))
+    assert command[:6] == ["cllab", "run", "--headless", str(path), "--set", "name=two words"]
 
 
 @pytest.mark.parametrize("form", ["bcl", "gem", "md", "json", "csv"])
