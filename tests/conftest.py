@@ -16,6 +16,9 @@ from cllab.record.runs import RunStore
 from cllab.settings.config import RunConfig, dump_toml
 from cllab.settings.spec import ComponentSpec
 
+OWN_METHODS = [str(Path(__file__).parent / name) for name in ("my_method.py", "sketches/der_plus_plus.py")]
+"""Methods in files of their own, as users write them."""
+
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption(
@@ -41,7 +44,7 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     if "method" in metafunc.fixturenames and "every" in metafunc.definition.path.parts:
         from cllab.settings import catalog
 
-        files = [str(Path(__file__).with_name("my_method.py")), *metafunc.config.getoption("--method-file")]
+        files = [*OWN_METHODS, *metafunc.config.getoption("--method-file")]
         methods = [*catalog.load().names("method"), *files]
         metafunc.parametrize("method", methods, ids=[Path(m).stem for m in methods])
 

@@ -6,7 +6,7 @@ splits too, so a stream costs a few index tensors, not copies of the pixels.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, Protocol
 
@@ -119,6 +119,7 @@ class Split:
         origin: (N,) long, the task each sample came from; None where that has no meaning.
         transform: applied to the raw pixels of every batch, None for none.
         ids: (N,) long, a sample's identity in the dataset; None where `index` already is that.
+        columns: by name, what else is known of every sample, (N, ...) each: the scores that it had, its latents.
     """
 
     images: Images
@@ -127,6 +128,7 @@ class Split:
     origin: Tensor | None = None
     transform: Transform | None = None
     ids: Tensor | None = None
+    columns: Mapping[str, Tensor] = field(default_factory=dict)
 
     def __len__(self) -> int:
         return len(self.index)
@@ -164,6 +166,7 @@ class Split:
             labels=self.labels[positions],
             origin=take(self.origin),
             ids=take(self.ids),
+            columns={name: column[positions] for name, column in self.columns.items()},
         )
 
     def relabel(self, mapping: Tensor) -> Split:
@@ -217,7 +220,32 @@ def join(first: Split, second: Split) -> Split:
         origin,
         None,
         torch.cat([first.sample_ids(), second.sample_ids()]),
+        _joined(first, second),
     )
+
+
+def _joined(first: Split, second: Split) -> dict[str, Tensor]:
+    """The columns of both; where one split does not have a column it is `nothing`."""
+    out = {}
+    for name in {**first.columns, **second.columns}:
+        like = first.columns[name] if name in first.columns else second.columns[name]
+        both = [s.columns[name] if name in s.columns else nothing(len(s), like) for s in (first, second)]
+        width = max(column.shape[1] if column.dim() > 1 else 0 for column in both)
+        out[name] = torch.cat([widened(column, width) for column in both])
+    return out
+
+
+def nothing(n: int, like: Tensor) -> Tensor:
+    """(n, ...) values of a column like `like` for samples that have none: not a number, or 0 in integers."""
+    return like.new_full((n, *like.shape[1:]), float("nan") if like.is_floating_point() else 0)
+
+
+def widened(column: Tensor, width: int) -> Tensor:
+    """(N, K, ...) with zeros up to `width` places, as scores have for classes that came later."""
+    missing = width - column.shape[1] if column.dim() > 1 else 0
+    if missing <= 0:
+        return column
+    return torch.cat([column, column.new_zeros(len(column), missing, *column.shape[2:])], dim=1)
 
 
 @dataclass(frozen=True)

@@ -183,6 +183,7 @@ def prepared(
         if later:  # where a method that augments by itself had left the generators
             set_states(drawing, later)
         xs, ys, raws, named = (torch.split(column, sizes) for column in (x, y, raw, sample_ids))
+        more = {name: torch.split(column[part], sizes) for name, column in whole.columns.items()}
         others = None if y_mix is None else torch.split(y_mix, sizes)
         for i in range(max(first, position.batch), last):
             k = i - first
@@ -197,6 +198,7 @@ def prepared(
                 learner.label,
                 phase,
                 learner.heads,
+                {name: column[k] for name, column in more.items()},
             )
         first = last
 

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
 from typing import Literal, Protocol
 
 import torch
@@ -24,12 +24,14 @@ class Samples:
         y: (B,) long, stream labels.
         raw: (B, C, H, W) uint8, as stored.
         ids: (B,) long, sample identities.
+        columns: by name, (B, ...) each: what else was stored with them.
     """
 
     x: Tensor
     y: Tensor
     raw: Tensor
     ids: Tensor
+    columns: Mapping[str, Tensor] = field(default_factory=dict)
 
     def __len__(self) -> int:
         return len(self.y)
@@ -49,6 +51,7 @@ class Batch:
         task_label: the task's number where the scenario gives it, else None.
         phase: the phase of the loop that the batch belongs to; empty outside of one.
         heads: which classes compete, where the scenario names the task; None when all do.
+        columns: by name, (B, ...) each, what the memory has stored with samples; nothing in it of the stream's.
     """
 
     x: Tensor
@@ -61,6 +64,7 @@ class Batch:
     task_label: int | None = None
     phase: str = ""
     heads: Heads | None = None
+    columns: Mapping[str, Tensor] = field(default_factory=dict)
 
     @property
     def stream(self) -> Samples:
@@ -74,7 +78,8 @@ class Batch:
         n = self.n_stream
         if n == len(self.y):
             return None
-        return Samples(self.x[n:], self.y[n:], self.raw[n:], self.ids[n:])
+        more = {name: column[n:] for name, column in self.columns.items()}
+        return Samples(self.x[n:], self.y[n:], self.raw[n:], self.ids[n:], more)
 
     def parts(self, values: Tensor) -> tuple[Tensor, Tensor]:
         """(B, ...) values of all samples: those of the stream's, and those of the replayed ones."""
@@ -89,6 +94,7 @@ class Batch:
             y=self.y[1:],
             raw=self.raw[1:],
             ids=self.ids[1:],
+            columns={name: column[1:] for name, column in self.columns.items()},
             n_stream=self.n_stream - 1,
             y_mix=mix,
         )
@@ -102,6 +108,7 @@ class Batch:
             y=torch.cat([self.y, y]),
             raw=torch.cat([self.raw, raw]),
             ids=torch.cat([self.ids, ids]),
+            columns={},
             y_mix=mix,
         )
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, ClassVar
 
 import torch
@@ -16,6 +16,8 @@ if TYPE_CHECKING:
     from cllab.learner.learner import Learner
 
 NEVER = -1
+OWN = ("images", "labels", "ids", "tasks", "entered", "scores")
+"""Columns that every memory has; others come with what it is offered."""
 
 
 @dataclass(frozen=True)
@@ -43,7 +45,8 @@ class Memory:
     Attributes:
         capacity: how many samples it may hold.
         columns: payload by name, each (M, ...) on the device: images uint8, labels, ids, tasks, entered long, scores
-            float. What was taken from it, splits too, stays what it is when the memory is updated.
+            float; and the columns of the splits that it was offered, for methods that store more than images. What was
+            taken from it, splits too, stays what it is when the memory is updated.
     """
 
     info: ClassVar[MemoryInfo]
@@ -101,14 +104,16 @@ class Memory:
         """What is stored now, then `new`, as one split."""
         task = torch.full((len(new),), learner.task, dtype=torch.long, device=self.device)
         origin = task if new.origin is None else new.origin
-        offered = Split(new.images, new.index, new.labels, origin, new.transform, new.sample_ids())
+        offered = replace(new, origin=origin, ids=new.sample_ids())
         return join(self.split(), offered)
 
     def split(self) -> Split:
         """The stored samples as a split, to train or evaluate on."""
         columns = self.columns
         index = torch.arange(len(columns["labels"]), device=self.device)
-        return Split(TensorImages(columns["images"]), index, columns["labels"], columns["tasks"], None, columns["ids"])
+        more = {name: column for name, column in columns.items() if name not in OWN}
+        images = TensorImages(columns["images"])
+        return Split(images, index, columns["labels"], columns["tasks"], None, columns["ids"], more)
 
     def retrieve(self, n: int, generator: torch.Generator) -> tuple[Tensor, Tensor, Tensor]:
         """`n` samples, uniformly without replacement (all when fewer are stored).
@@ -119,6 +124,14 @@ class Memory:
         chosen = deliver(torch.randperm(len(self), generator=generator)[:n], self.device)
         held = self._held()
         return held["images"].index_select(0, chosen), held["labels"].index_select(0, chosen), chosen
+
+    def payload(self, name: str, positions: Tensor) -> Tensor:
+        """(n, ...) of the column `name` at `positions` (n,), as `retrieve` gives them.
+
+        Raises:
+            KeyError: when nothing that was offered had such a column.
+        """
+        return self._held()[name].index_select(0, positions)
 
     def counts(self, column: str, n: int) -> Tensor:
         """(n,) long on the CPU: stored samples per value of a column ("labels", "tasks")."""
@@ -170,6 +183,7 @@ class Memory:
             "tasks": candidates.origin[positions] if candidates.origin is not None else torch.zeros_like(positions),
             "entered": entered[positions],
             "scores": blank if scores is None else scores.to(blank.dtype),
+            **{name: column[positions] for name, column in candidates.columns.items()},
         }
         self.added += len(positions) - kept_old
         self.evicted += n_old - kept_old

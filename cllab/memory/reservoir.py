@@ -18,9 +18,9 @@ import torch
 from torch import Tensor
 
 from cllab.data.augment._draw import deliver
-from cllab.data.base import Split
+from cllab.data.base import Split, nothing, widened
 from cllab.learner.learner import Learner
-from cllab.memory.base import Memory, MemoryInfo, _gather
+from cllab.memory.base import OWN, Memory, MemoryInfo, _gather
 from cllab.settings.spec import param
 
 FEW = 64
@@ -100,9 +100,26 @@ class Reservoir(Memory):
             "entered": torch.full((count,), learner.step, dtype=torch.long, device=self.device),
             "scores": torch.full((count,), float("nan"), device=self.device),
         }
+        for name in {*self._filled, *new.columns} - {*OWN}:
+            rows[name] = self._more(name, new, source)
         self._open(size)
         for name, values in rows.items():
             self._slots[name].index_copy_(0, where, values)
+
+    def _more(self, name: str, new: Split, source: Tensor) -> Tensor:
+        """The column `name` of what is written, as wide as it is in the slots, which get it where they had none."""
+        known = self._filled.get(name)
+        if name in new.columns:
+            values = new.columns[name].index_select(0, source).detach()
+        else:
+            assert known is not None
+            values = nothing(len(source), known)
+        held = nothing(len(self), values) if known is None else known
+        width = max(values.shape[1], held.shape[1]) if values.dim() > 1 else 0
+        wide = widened(held, width)
+        if wide is not known:
+            self._filled, self._slots = {**self._filled, name: wide}, {}
+        return widened(values, width)
 
     def _open(self, size: int) -> None:
         """Slots that nobody else looks at, the first `size` of them counted as filled."""

@@ -8,6 +8,7 @@ a new task; `unfilled = "first-sample"` fills a whole ring with the first sample
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from typing import Any, Literal
 
@@ -15,11 +16,13 @@ import torch
 from torch import Tensor
 
 from cllab.data.augment._draw import deliver
-from cllab.data.base import Split
+from cllab.data.base import Split, nothing, widened
 from cllab.errors import UsageError
 from cllab.learner.learner import Learner
 from cllab.memory.base import Memory, MemoryInfo
 from cllab.settings.spec import param
+
+NONE: Mapping[str, Tensor] = {}
 
 
 @dataclass
@@ -98,13 +101,17 @@ class Ring(Memory):
         self.open(learner)
         size = self.blocks["replay"][-1].size
         part = torch.arange(max(0, len(new) - size), len(new), device=self.device)
-        self.write(new.fetch(part), new.labels[part], new.sample_ids()[part], learner)
+        more = {name: column[part] for name, column in new.columns.items()}
+        self.write(new.fetch(part), new.labels[part], new.sample_ids()[part], learner, columns=more)
 
     def retrieve(self, n: int, generator: torch.Generator) -> tuple[Tensor, Tensor, Tensor]:
         n = min(n, len(self))
         chosen = deliver(torch.randperm(len(self), generator=generator)[:n], self.device)
         raw, labels = self.take(self._all_rows().index_select(0, chosen))
         return raw, labels, chosen
+
+    def payload(self, name: str, positions: Tensor) -> Tensor:
+        return self.buffers[name].index_select(0, self._all_rows().index_select(0, positions))
 
     # -- what methods with a part in it use
 
@@ -130,18 +137,29 @@ class Ring(Memory):
             self.blocks[part].append(Block(start, size, pointer, pointer=pointer))
         self.tasks.append(learner.task)
 
-    def write(self, raw: Tensor, labels: Tensor, ids: Tensor, learner: Learner, *, part: str = "replay") -> None:
-        """Write a batch to the current task's ring. raw: (B, C, H, W) uint8; labels, ids: (B,)."""
+    def write(
+        self,
+        raw: Tensor,
+        labels: Tensor,
+        ids: Tensor,
+        learner: Learner,
+        *,
+        part: str = "replay",
+        columns: Mapping[str, Tensor] = NONE,
+    ) -> None:
+        """Write a batch to the current task's ring. raw: (B, C, H, W) uint8; labels, ids: (B,); columns: (B, ...)."""
         block = self.blocks[part][-1]
         n = min(len(labels), block.size - block.pointer)
         if n <= 0:
             return
         if not block.filled and self.config.unfilled == "first-sample":
-            self._place(block.start, block.size, raw[:1], labels[:1], ids[:1], learner)
+            first = {name: column[:1] for name, column in columns.items()}
+            self._place(block.start, block.size, raw[:1], labels[:1], ids[:1], learner, first)
             self.added += block.size
             block.filled = block.size
             self._every = None
-        self._place(block.start + block.pointer, n, raw[:n], labels[:n], ids[:n], learner)
+        more = {name: column[:n] for name, column in columns.items()}
+        self._place(block.start + block.pointer, n, raw[:n], labels[:n], ids[:n], learner, more)
         written = (block.pointer - block.first) % block.size + n
         fresh = max(0, min(written, block.size) - block.filled)
         self.added += n
@@ -226,13 +244,29 @@ class Ring(Memory):
             self.buffers[name] = torch.zeros(n, *column.shape[1:], dtype=column.dtype, device=self.device)
         self.buffers["scores"].fill_(float("nan"))
 
-    def _place(self, at: int, n: int, raw: Tensor, labels: Tensor, ids: Tensor, learner: Learner) -> None:
+    def _place(
+        self,
+        at: int,
+        n: int,
+        raw: Tensor,
+        labels: Tensor,
+        ids: Tensor,
+        learner: Learner,
+        columns: Mapping[str, Tensor] = NONE,
+    ) -> None:
         rows, buffers = slice(at, at + n), self.buffers
         buffers["images"][rows] = raw
         buffers["labels"][rows] = labels
         buffers["ids"][rows] = ids
         buffers["tasks"][rows] = learner.task
         buffers["entered"][rows] = learner.step
+        for name, values in columns.items():
+            width = values.shape[1] if values.dim() > 1 else 0
+            known = buffers.get(name)
+            if known is None:
+                known = nothing(len(buffers["labels"]), values)
+            buffers[name] = widened(known, width)
+            buffers[name][rows] = widened(values.detach(), buffers[name].shape[1] if width else 0)
 
     def _rows(self, blocks: list[Block]) -> Tensor:
         return torch.cat([torch.empty(0, dtype=torch.long), *(block.rows() for block in blocks)]).to(self.device)
