@@ -1,0 +1,54 @@
+"""What CONTRIBUTING.md says works as it stands there."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import pytest
+import torch
+
+import cllab
+import cllab.memory
+from cllab.settings import registry
+from tests.memory.stores import make_learner, split_of
+
+ROOT = Path(__file__).parents[1]
+TEXT = (ROOT / "CONTRIBUTING.md").read_text(encoding="utf-8")
+
+
+def test_the_map_has_every_room_and_no_other() -> None:
+    told = {
+        name.rstrip("/")
+        for row in re.findall(r"^\| (`.*?) \|", TEXT, re.MULTILINE)
+        for name in re.findall("`(.*?)`", row)
+    }
+    package = Path(cllab.__path__[0])
+    rooms = {p.name for p in package.iterdir() if (p / "__init__.py").is_file()}
+    modules = {p.name for p in package.glob("[a-z]*.py")}
+    assert told == rooms | modules
+
+
+def test_the_policy_is_found_described_and_works(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    found = re.search(r"<!-- policy -->\n```python\n(.*?)```\n<!-- /policy -->", TEXT, re.DOTALL)
+    assert found is not None
+    (tmp_path / "first_seen.py").write_text(found[1])
+    monkeypatch.setattr(cllab.memory, "__path__", [*cllab.memory.__path__, str(tmp_path)])
+    policy = registry.component("memory", "first-seen")
+    spec = registry.describe("memory", "first-seen", policy)
+    assert spec.title == "First seen"
+    assert spec.summary.startswith("The samples that came first")
+    memory = policy(policy.Config(), 12, (1, 4, 4), torch.device("cpu"))
+    learner = make_learner(memory)
+    for first in (0, 10, 20):
+        memory.update(split_of(torch.arange(10) % 3, first=first), learner)
+    assert memory.columns["ids"].tolist() == list(range(12))
+
+
+def test_every_file_and_command_that_it_names_is_there() -> None:
+    for link in re.findall(r"\]\(([^)]+)\)", TEXT):
+        assert (ROOT / link).is_file(), link
+    for script in re.findall(r"python (tests/\S+\.py)", TEXT):
+        assert (ROOT / script).is_file(), script
+    for name in re.findall(r"pytest -n 0 (\S+\.py)", TEXT):
+        assert (ROOT / name).is_file(), name
