@@ -85,7 +85,9 @@ def test_sixty_kills_over_seven_methods_change_no_number(store: RunStore) -> Non
             if process.poll() is not None:
                 break  # done before its time
             process.send_signal(signal.SIGKILL)
-            assert process.wait(timeout=60) == -signal.SIGKILL
+            if process.wait(timeout=60) == 0:
+                break  # done in that very moment
+            assert process.returncode == -signal.SIGKILL
             if run.result() is not None and isinstance(run.last_event(), ev.RunEnded):
                 break  # killed while it ended
             kills, early = kills + 1, early + (moment < 0.1)
