@@ -49,13 +49,19 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
         metafunc.parametrize("method", methods, ids=[Path(m).stem for m in methods])
 
 
+@pytest.fixture(scope="session")
+def _cache(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """One for all tests: what is described or read once is not again; to describe a method file takes seconds."""
+    return tmp_path_factory.mktemp("cache")
+
+
 @pytest.fixture(autouse=True)
-def _own_folders(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def _own_folders(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, _cache: Path) -> None:
     """No test reads or writes a user's runs, settings or cache of descriptions."""
     monkeypatch.setenv("CLLAB_RUNS", str(tmp_path / "runs"))
     monkeypatch.setenv("CLLAB_CONFIG", str(tmp_path / "config"))
     if "CLLAB_CACHE" not in os.environ:
-        monkeypatch.setenv("CLLAB_CACHE", str(tmp_path / "cache"))
+        monkeypatch.setenv("CLLAB_CACHE", str(_cache))
 
 
 @pytest.fixture(scope="session", autouse=True)

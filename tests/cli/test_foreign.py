@@ -38,10 +38,16 @@ def poison(path: Path, marker: Path) -> None:
     path.write_text(f"open({str(marker)!r}, 'w').write('x')\n" + OWN.read_text(), encoding="utf-8")
 
 
+@pytest.fixture(scope="module")
+def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Where the method of others lies: always the same, for to describe a file takes seconds."""
+    return tmp_path_factory.mktemp("theirs")
+
+
 @pytest.fixture(params=["described", "old"])
-def foreign(request: pytest.FixtureRequest, store: RunStore, tmp_path: Path, marker: Path) -> list[Run]:
+def foreign(request: pytest.FixtureRequest, store: RunStore, place: Path, marker: Path) -> list[Run]:
     """A finished run, one that was stopped and one whose method file is in the folder; all with a file that tells."""
-    path = tmp_path / "theirs.py"
+    path = place / "theirs.py"
     shutil.copy(OWN, path)
     runs = [
         write_run(store, own(path, seed=1)),
@@ -63,7 +69,7 @@ def foreign(request: pytest.FixtureRequest, store: RunStore, tmp_path: Path, mar
 
 
 def test_looking_at_a_foreign_run_never_runs_its_method(
-    cllab: Cllab, foreign: list[Run], store: RunStore, marker: Path, tmp_path: Path
+    cllab: Cllab, foreign: list[Run], store: RunStore, marker: Path, place: Path, tmp_path: Path
 ) -> None:
     for run in foreign:
         shown = cllab("show", run.id)
@@ -83,12 +89,12 @@ def test_looking_at_a_foreign_run_never_runs_its_method(
     many._Begun(store).find(config())
     assert not marker.exists()
     # the file would tell: naming it runs it
-    cllab("explain", str(tmp_path / "theirs.py"))
+    cllab("explain", str(place / "theirs.py"))
     assert marker.exists()
 
 
-def test_what_showing_needs_is_in_the_folder(store: RunStore, cllab: Cllab, tmp_path: Path) -> None:
-    path = tmp_path / "theirs.py"
+def test_what_showing_needs_is_in_the_folder(store: RunStore, cllab: Cllab, place: Path) -> None:
+    path = place / "theirs.py"
     shutil.copy(OWN, path)
     asked = own(path)
     run = write_run(store, asked)

@@ -193,14 +193,28 @@ def test_what_fits_is_not_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     assert list(sizes.problems(config().override(["model.width=65536"]), facts)) == []
 
 
-@pytest.mark.parametrize("call", ["torch.empty(10**15)", "torch.empty(2**62)", "numpy.empty(10**15)"])
-def test_memory_that_runs_out_all_the_same_is_one_line(cllab: Cllab, tmp_path: Path, call: str) -> None:
+@pytest.fixture(scope="module")
+def greedy(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A method that takes as much memory as it is told to; one file, for to describe one takes seconds."""
     text = (Path(__file__).parents[1] / "my_method.py").read_text()
-    told = text.replace("self.teacher = None", f"import numpy; self.much = {call}; self.teacher = None")
+    told = text.replace(
+        "self.teacher = None", "import os, numpy; self.much = eval(os.environ['MUCH']); self.teacher = None"
+    )
     assert told != text
-    (tmp_path / "greedy.py").write_text(told)
+    path = tmp_path_factory.mktemp("greedy") / "greedy.py"
+    path.write_text(told)
+    return path
+
+
+@pytest.mark.parametrize("call", ["torch.empty(10**15)", "torch.empty(2**62)", "numpy.empty(10**15)"])
+def test_memory_that_runs_out_all_the_same_is_one_line(
+    cllab: Cllab, tmp_path: Path, greedy: Path, monkeypatch: pytest.MonkeyPatch, call: str
+) -> None:
+    monkeypatch.setenv("MUCH", call)
     path = tmp_path / "toy.toml"
-    path.write_text(PRESET.replace('name = "finetune"', 'file = "greedy.py"') + '[model]\nname = "mlp"\n')
+    path.write_text(
+        PRESET.replace('name = "finetune"', f"file = {json.dumps(str(greedy))}") + '[model]\nname = "mlp"\n'
+    )
     said = cllab("run", str(path), "--headless", "--quiet")
     assert said.code == EXIT_FAILED
     assert "Traceback" not in said.err

@@ -279,25 +279,27 @@ def test_a_log_that_a_crash_has_shortened_is_cut_at_its_last_whole_line(store: R
     assert without_results(run)[0] == told[0]
 
 
-@pytest.mark.parametrize("room", [40_000, 3_000_000])
-def test_a_disk_that_is_full_anywhere_in_a_checkpoint_is_said_in_one_line(room: int, tmp_path: Path) -> None:
+def test_a_disk_that_is_full_anywhere_in_a_checkpoint_is_said_in_one_line(tmp_path: Path) -> None:
     """A limit on the size of files is met as a full disk is: by a short write."""
     path = tmp_path / "latest.pt"
     checkpoint.save(path, {"value": 1})
-    code = f"""
+    code = """
 import resource, signal, sys, torch
 from pathlib import Path
 from cllab.engine import checkpoint
 from cllab.io.files import write_error
 signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
-resource.setrlimit(resource.RLIMIT_FSIZE, ({room}, {room}))
-try:
-    checkpoint.save(Path(sys.argv[1]), {{"many": [torch.zeros(50) for _ in range(300)], "big": torch.zeros(2_000_000)}})
-except OSError as error:
-    print(error.errno, error.filename, write_error(error))
+for room in (40_000, 3_000_000):
+    resource.setrlimit(resource.RLIMIT_FSIZE, (room, 3_000_000))
+    try:
+        checkpoint.save(
+            Path(sys.argv[1]), {"many": [torch.zeros(50) for _ in range(300)], "big": torch.zeros(2_000_000)}
+        )
+    except OSError as error:
+        print(error.errno, error.filename, write_error(error))
 """
     said = subprocess.run([sys.executable, "-c", code, str(path)], capture_output=True, text=True, check=True)
-    assert said.stdout.strip() == f"27 {path} File too large: {path}"
+    assert said.stdout.splitlines() == 2 * [f"27 {path} File too large: {path}"]
     assert said.stderr == ""
     assert checkpoint.load(path, CPU)["value"] == 1
     assert [p.name for p in tmp_path.iterdir()] == ["latest.pt"]
