@@ -221,6 +221,14 @@ def test_the_memorys_size_leaves_the_order_of_the_stream_in_shuffled_sets() -> N
         assert [i for i in own if i in common] == [i for i in order if i in common]
 
 
+def test_er_offers_a_policy_that_looks_at_whole_tasks_every_task_once() -> None:
+    session, _, record = followed("er", memory={"name": "random", "capacity": 30}, scenario={"tasks": 3})
+    updates = record.of(ev.MemoryUpdated)
+    assert [(e.added - e.evicted, e.samples) for e in updates] == [(30, 30), (0, 30), (0, 30)]
+    assert all(e.per_task[e.task] > 0 for e in updates), "some of every task, when it is over"
+    assert len(session.learner.memory) == 30
+
+
 def test_augmented_rows_stay_in_their_places() -> None:
     tables = {"memory": {"capacity": 60}, "train": {"augment": ["flip"], "memory_epochs": 0}, "scenario": {"tasks": 3}}
     session, batches, _ = followed("finetune", **tables)

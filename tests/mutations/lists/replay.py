@@ -30,7 +30,8 @@ MUTANTS = [
             "rehearsing_er_draws_nothing_and_offers_its_memory_nothing",
             "halves_are_a_mean_each_with_statistics_of_their_own",
         )
-        + " tests/methods/test_replay.py::test_er_remembers_samples_as_they_were_and_not_as_they_were_augmented",
+        + " tests/methods/test_replay.py::test_er_remembers_samples_as_they_were_and_not_as_they_were_augmented"
+        + " tests/methods/test_replay.py::test_er_offers_a_policy_that_looks_at_whole_tasks_every_task_once",
         (
             "offers its memory to itself while rehearsing",
             'if batch.phase == "memory" or memory.info.per_task',
