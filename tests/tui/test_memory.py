@@ -16,6 +16,7 @@ from cllab.tui.screens.memory import MemoryScreen
 from cllab.tui.screens.picture import PictureScreen
 from cllab.tui.snapshots import changes, load
 from cllab.tui.widgets.heat_strip import HeatStrip
+from cllab.tui.widgets.memory_bar import MemoryBar
 from cllab.tui.widgets.thumbs import ThumbGrid
 from tests.tui.recorded import make_run
 from tests.tui.stories import SIZES, make_app, press, shown, tell, until
@@ -88,6 +89,51 @@ def test_bars_keep_their_scale_from_task_to_task(finished: Run) -> None:
             await press(pilot, *["right"] * 5, "g")
 
     tell(app, act)
+
+
+@pytest.mark.parametrize("mode", ["live", "replay"])
+def test_a_click_on_a_task_shows_its_memory(finished: Run, mode: str) -> None:
+    app = make_app(finished, mode=mode, rate=20.0)
+
+    async def act(pilot: Pilot[Any]) -> None:
+        if mode == "replay":
+            await until(pilot, lambda: app.feed.loaded)
+            await press(pilot, "space", "end")
+        screen = await open_memory(pilot, app)
+        bar = screen.query_one(MemoryBar)
+        await until(pilot, lambda: bar.index == 4)
+
+        async def click(word: str, index: int) -> None:
+            line = "".join(part for part, _ in bar.draw(bar.size.width, 2)[0])
+            await pilot.click(bar, offset=(1 + line.index(word), 0))
+            await until(pilot, lambda: bar.index == index, f"a click on {word}")
+
+        await click("T2", 1)
+        await click("\u25c2", 0)
+        await pilot.click(bar, offset=(1 + len("memory after "), 0))
+        assert bar.index == 0
+        await click("\u25b8", 1)
+        await click("T4" if mode == "live" else "T2", 3 if mode == "live" else 1)
+
+    tell(app, act)
+
+
+def test_only_keys_that_change_what_is_seen_are_offered(finished: Run) -> None:
+    app = make_app(finished)
+
+    async def act(pilot: Pilot[Any]) -> None:
+        await open_memory(pilot, app)
+        keys = lambda: shown(app).splitlines()[-1]  # noqa: E731
+        assert "What changed" in keys()
+        assert "tab: the next" in shown(app)
+        await press(pilot, "tab")
+        await until(pilot, lambda: "What changed" not in keys())
+        assert "Sort" not in keys()
+        assert "By class/task" in keys()
+        await press(pilot, "shift+tab")
+        await until(pilot, lambda: "What changed" in keys())
+
+    tell(app, act, (80, 24))
 
 
 def test_what_entered_and_what_left(finished: Run) -> None:

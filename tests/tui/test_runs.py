@@ -258,6 +258,9 @@ def test_delete_asks(some: RunStore) -> None:
         assert isinstance(app.screen, ConfirmScreen)
         await press(pilot, "escape")
         assert len(list(some)) == 3
+        # a key pressed once too often deletes nothing
+        await press(pilot, "d", "enter")
+        assert len(list(some)) == 3
         await press(pilot, "d", "y")
         await until(pilot, lambda: names(table) == ["ewc", "finetune"])
         assert len(list(some)) == 2

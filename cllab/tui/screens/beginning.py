@@ -197,7 +197,7 @@ class Beginning(DataOffer):
         if at_once:
             self.action_run()
         else:
-            self.notify(f"{start.label}: r starts it, or change it first", timeout=4, markup=False)
+            self.notify(f"{start.label}: r starts it, or change it first", timeout=2, markup=False)
             self.action_focus_form()
 
     def action_presets(self) -> None:

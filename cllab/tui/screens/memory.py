@@ -373,6 +373,7 @@ class MemoryScreen(Replayable):
         self.current = pane
         self._arrange()
         self.query_one(f"#{pane}").focus()
+        self.refresh_bindings()
 
     @on(PaneTabs.Chosen)
     def _pane_chosen(self, message: PaneTabs.Chosen) -> None:
@@ -385,6 +386,9 @@ class MemoryScreen(Replayable):
         if action == "scrub" or (
             self.lab.feed is None and action in ("task", "group", "difference", "sort", "size", "pane")
         ):
+            return False
+        if action in ("difference", "sort", "size") and not self.query_one("#main").display:
+            # what changes nothing that is seen
             return False
         return super().check_action(action, parameters)
 
@@ -403,6 +407,10 @@ class MemoryScreen(Replayable):
         # the newest follows the run
         self.at = None if at == len(records) - 1 else at
         self.show_state(self._state)
+
+    @on(MemoryBar.Chosen)
+    def _task_chosen(self, message: MemoryBar.Chosen) -> None:
+        self.action_task(message.index - self._index(memory_records(self._state)))
 
     def action_group(self) -> None:
         """By class or by task of origin."""

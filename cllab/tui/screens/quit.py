@@ -49,6 +49,7 @@ class ConfirmScreen(Question[bool]):
         question: the title.
         text: what will happen.
         verb: what going ahead is called.
+        lit: what Enter does: "y", or "esc" where what is asked for cannot be undone.
     """
 
     BINDINGS: ClassVar[list[BindingType]] = [
@@ -56,5 +57,5 @@ class ConfirmScreen(Question[bool]):
         Binding("escape,n,q", "choose('esc')", "No", id="confirm.no"),
     ]
 
-    def __init__(self, question: str, text: str, verb: str) -> None:
-        super().__init__(question, [text], [Answer("y", verb, True), Answer("esc", "leave it", False)], lit="y")
+    def __init__(self, question: str, text: str, verb: str, *, lit: str = "y") -> None:
+        super().__init__(question, [text], [Answer("y", verb, True), Answer("esc", "leave it", False)], lit=lit)

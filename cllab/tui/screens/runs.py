@@ -318,7 +318,7 @@ class RunsScreen(Screen[None]):
             self._look()
 
         text = f"{entry.run.folder}\n\nIts records, its memory and its checkpoint are removed for good."
-        self.app.push_screen(ConfirmScreen(f"Delete {entry.name}?", text, "delete it"), answered)
+        self.app.push_screen(ConfirmScreen(f"Delete {entry.name}?", text, "delete it", lit="esc"), answered)
 
     def action_again(self) -> None:
         """Set up a new run like this one."""

@@ -48,6 +48,9 @@ class PaneTabs(Chart, can_focus=False):
             row.append((text, style(colors.focus if here else colors.muted, bold=here)))
             self._spans.append((used, used + len(text), key))
             used += len(text)
+        hint = "tab: the next"
+        if used + len(hint) + 2 <= width and len(self._spans) == len(self.panes):
+            row.append((hint.rjust(width - used), style(colors.muted)))
         return [row]
 
     def on_click(self, event: object) -> None:
