@@ -189,11 +189,9 @@ def test_levels_of_a_hundred_classes_show_the_amounts_of_their_moment() -> None:
     for i in range(99):
         assert drawn[i] == UNICODE.levels[min(7, int(amounts[i] / 30 * 8))]
     assert len(set(drawn)) >= 6
-    assert chart.border_subtitle == "█ 30 samples"
     # accuracies keep their scale, from 0 to 100 %
     chart.show([f"c{i}" for i in range(100)], [0.1] * 100, top=1.0, percent=True)
     assert {part[0] for row in chart.draw(40, 12)[:-1] for part, _ in row} <= {"▁", UNICODE.knob}
-    assert chart.border_subtitle == ""
     # bars, where there are few, have one scale for all moments
     chart.show(["a", "b"], [100.0, 50.0], top=200.0)
     assert chart.draw(40, 12)[0][1][0].count("█") == pytest.approx((40 - 1 - 7) / 2, abs=1)

@@ -219,6 +219,7 @@ def test_a_hundred_classes_become_a_strip(hundred: Run) -> None:
         await press(pilot, "right")
         assert strip.cursor > 10
         assert f"{strip.cursor} class {strip.cursor:03}" in shown(app)
+        assert f"█ {max(strip.values):.0f} samples" in shown(app), "what a full cell stands for"
         assert len(screen.query_one(ThumbGrid).sections) <= 100
 
     tell(app, act)

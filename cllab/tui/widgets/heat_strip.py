@@ -7,6 +7,7 @@ from typing import ClassVar
 
 import numpy as np
 from textual.binding import Binding, BindingType
+from textual.events import Resize
 
 from cllab.tui.theme import ink_on, mix, style
 from cllab.tui.widgets.bars import bar_rows
@@ -53,12 +54,14 @@ class HeatStrip(Chart):
         finite = [v for v in values if np.isfinite(v)]
         self.top = top or max([*finite, 1e-9])
         self.cursor = min(self.cursor, max(0, len(names) - 1))
+        self._entitle()
         self.invalidate()
 
     def action_move(self, right: int, down: int) -> None:
         """Move the cursor over the cells."""
         if self.names:
             self.cursor = min(max(0, self.cursor + right + down * self._across), len(self.names) - 1)
+            self._entitle()
             self.invalidate()
 
     def draw(self, width: int, height: int) -> list[list[Part]]:
@@ -67,7 +70,6 @@ class HeatStrip(Chart):
             return message(self.empty, width, height, colors.muted)
         if n <= height:
             owners = list(self.owners) if len(self.owners) == n else list(range(n))
-            self.border_subtitle = ""
             return bar_rows(
                 self.names,
                 self.values,
@@ -79,15 +81,8 @@ class HeatStrip(Chart):
                 palette=colors,
                 glyphs=glyphs,
             )
-        room = max(1, height - 1)
-        # as large as fits, in whole groups of ten
-        for cell in (4, 3, 2, 1):
-            across = max(1, width // cell)
-            across = across // 10 * 10 if across > 10 else across
-            if across >= 10 and n <= across * room:
-                break
+        cell, across, room, first = self._plan(width, height)
         self._across = across
-        first = max(0, self.cursor // across - room + 1)
         rows: list[list[Part]] = []
         for y in range(first, min(first + room, -(-n // across))):
             row: list[Part] = []
@@ -95,12 +90,35 @@ class HeatStrip(Chart):
                 value = float(self.values[i]) if i < len(self.values) else float("nan")
                 row.append(self._cell(value, cell, marked=i == self.cursor))
             rows.append(row)
-        hidden = n - (first + room) * across
+        return [*rows, [(clip(self.sentence(), width, glyphs), style(colors.text))]]
+
+    def _plan(self, width: int, height: int) -> tuple[int, int, int, int]:
+        """Width of a cell, cells in a row, rows, and the first row: as large as fits, in whole groups of ten."""
+        room = max(1, height - 1)
+        for cell in (4, 3, 2, 1):
+            across = max(1, width // cell)
+            across = across // 10 * 10 if across > 10 else across
+            if across >= 10 and len(self.names) <= across * room:
+                break
+        return cell, across, room, max(0, self.cursor // across - room + 1)
+
+    def _entitle(self) -> None:
+        """What stands on the border; not while it is drawn, which is then over."""
+        width, height = self.size
+        if not width or len(self.names) <= height:
+            self.border_subtitle = ""
+            return
+        _, across, room, first = self._plan(width, height)
+        hidden = len(self.names) - (first + room) * across
         notes = [f"{hidden} more below"] if hidden > 0 else []
         if not self.percent:
-            notes.append(f"{glyphs.levels[-1]} {self._full():.0f} samples")
-        self.border_subtitle = self.fitting(glyphs.sep.join(notes), *notes[-1:])
-        return [*rows, [(clip(self.sentence(), width, glyphs), style(colors.text))]]
+            notes.append(f"{self.glyphs.levels[-1]} {self._full():.0f} samples")
+        self.border_subtitle = self.fitting(self.glyphs.sep.join(notes), *notes[-1:])
+
+    def on_resize(self, event: Resize) -> None:
+        """What stands on the border is that of this size."""
+        super().on_resize(event)
+        self._entitle()
 
     def _full(self) -> float:
         """What a full cell stands for. Eight levels cannot show one scale of all moments: where ten classes had two

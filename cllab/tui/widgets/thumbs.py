@@ -183,7 +183,7 @@ class ThumbGrid(Chart):
         text = f"{sign}{item.caption}" if w >= 6 else sign or item.caption[:1]
         if selected and (self.always_selected or self.has_focus):
             # a mark beside the color, for those who do not see it
-            caption: Part = (clip(glyphs.right + text, w, glyphs), style(colors.background, colors.focus, bold=True))
+            caption: Part = (clip(glyphs.right + text, w, glyphs), style(colors.background, colors.gained, bold=True))
         else:
             caption = (clip(text, w, glyphs), style(ink, strike=item.mark == "left"))
         return [*self._cache[key], [caption]]
