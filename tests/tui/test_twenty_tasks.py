@@ -26,6 +26,16 @@ TERMINALS: dict[str, tuple[dict[str, str], str, ColorSystem | None]] = {
 }
 
 
+def luminance(*rgb: int) -> float:
+    """Relative luminance of the gray that a color becomes (WCAG 2.2)."""
+    gray = (0.2126 * rgb[0] + 0.7152 * rgb[1] + 0.0722 * rgb[2]) / 255
+    return gray / 12.92 if gray <= 0.04045 else ((gray + 0.055) / 1.055) ** 2.4
+
+
+def contrast(a: float, b: float) -> float:
+    return (max(a, b) + 0.05) / (min(a, b) + 0.05)
+
+
 @pytest.fixture(scope="module")
 def twenty(tmp_path_factory: pytest.TempPathFactory) -> Run:
     """Twenty tasks of a class each, done."""
@@ -68,6 +78,11 @@ def test_every_task_can_be_followed(twenty: Run, terminal: str, monkeypatch: pyt
         if system is not None:
             inks = [Color.from_triplet(labels[f"T{t + 1}"][1].color.triplet).downgrade(system) for t in range(20)]
             assert all(a != b for a, b in itertools.pairwise(inks))
+        if system is None:
+            # as grays: no line and no label fades into the background
+            paper = luminance(*app.palette.background)
+            for ink, _ in numbers:
+                assert contrast(luminance(*ink), paper) >= 4.5, ink
         worst = most_forgotten(forgetting_curves(accuracy_curves(app.feed.state)))
         assert worst is not None
         assert f"▾ most forgotten: T{worst[0] + 1}, {100 * worst[1]:.1f} points" in shown(app)

@@ -13,7 +13,7 @@ from textual.binding import Binding, BindingType
 from textual.events import Resize
 from textual.message import Message
 
-from cllab.tui.theme import RGB, are_told_apart, style
+from cllab.tui.theme import RGB, are_told_apart, mix, style
 from cllab.tui.view import Curves, Floats
 from cllab.tui.widgets.big import large
 from cllab.tui.widgets.chart import Chart, Part, message
@@ -149,7 +149,7 @@ class LineChart(Chart):
         axis = self._axis()
         # first, for a title that is too long is cut at its end
         said = f"axis {axis.low} to {axis.high}: " if self.fitted and self._has_points() else ""
-        self.border_title = self.fitting(said + self.heading)
+        self.border_title = self.fitting(said + self.heading, said + self.heading.replace(" per task", ""))
         self.border_subtitle = self.fitting(*self._notes())
 
     def _notes(self) -> list[str]:
@@ -227,10 +227,10 @@ class LineChart(Chart):
 
     def _inks(self, tasks: Sequence[int], n: int) -> list[RGB]:
         """A color per drawn task: its own, or where there are too many for that, one by its place among the drawn."""
-        if n <= MOST_LINES:
-            return [self.palette.of(i, n) for i in tasks]
-        places = {task: k for k, task in enumerate(sorted(tasks))}
-        return [self.palette.of(places[i], len(tasks)) for i in tasks]
+        places = {task: task if n <= MOST_LINES else k for k, task in enumerate(sorted(tasks))}
+        inks = [self.palette.of(places[i], n if n <= MOST_LINES else len(tasks)) for i in tasks]
+        # without colors a dark hue is a gray that can hardly be seen
+        return [mix(c, self.palette.text, 0.5) for c in inks] if self.color_system is None else inks
 
     def draw(self, width: int, height: int) -> list[list[Part]]:
         colors = self.palette
