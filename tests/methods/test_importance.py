@@ -9,6 +9,8 @@ import pytest
 import torch
 import torch.nn.functional as F
 
+from cllab.engine.control import Control
+from cllab.engine.run import Session
 from cllab.errors import TrainingError
 from cllab.learner.batch import Batch
 from cllab.learner.phases import Optim, Phase
@@ -18,6 +20,7 @@ from cllab.methods.rwalk import RWalk
 from cllab.models.base import Network
 from cllab.models.mlp import MLP
 from cllab.models.resnet32 import ResNet32
+from tests.conftest import Record, toy
 from tests.engine.sessions import begun, close, everything, walked, watch
 from tests.memory.stores import Flat
 
@@ -327,3 +330,25 @@ def test_rwalks_published_form_has_no_path_and_the_penalty_in_its_fisher() -> No
         expected = [0.5 * e + 0.5 * g**2 for e, g in zip(expected, gradients, strict=True)]
     for a, b in zip(method.importance, expected, strict=True):
         assert torch.allclose(a, b, rtol=1e-3, atol=1e-9)
+
+
+def test_rwalks_published_form_holds_what_it_has_after_every_phase() -> None:
+    tables = {"scenario": {"tasks": 2}, "memory": {"capacity": 20}, "train": {"memory_epochs": 1}}
+    session = Session(toy("rwalk", method={"score": "published"}, **tables), Record(), Control())
+    method = session.method
+    assert isinstance(method, RWalk)
+    left: dict[str, list[torch.Tensor]] = {}
+    compared = 0
+
+    def note(batch: Batch) -> None:
+        nonlocal compared
+        if batch.phase == "memory":  # anchored where the stream ended, however far this phase has gone
+            compared += 1
+            assert all(torch.equal(a, p) for a, p in zip(method.anchors, left["stream"], strict=True))
+        left[batch.phase] = [p.detach().clone() for p in imp.trunk(session.learner.model)]
+
+    watch(session, note)
+    session.start()
+    session.walk()
+    assert compared > 1
+    assert all(torch.equal(a, p) for a, p in zip(method.anchors, left["memory"], strict=True))

@@ -176,6 +176,7 @@ MUTANTS = [
         importance(
             "rwalk_importance_is_the_recurrence_of_the_paper",
             "rwalks_published_form_has_no_path_and_the_penalty_in_its_fisher",
+            "rwalks_published_form_holds_what_it_has_after_every_phase",
         )
         + " tests/methods/test_oracles_penalty.py::test_rwalk_looks_at_the_gradient_before_and_the_way_after_a_step "
         "tests/methods/test_oracles_penalty.py::test_rwalks_scores_are_averaged_from_task_to_task",

@@ -465,7 +465,8 @@ MUTANTS = [
         "tests/methods/test_oracles_streams.py "
         + oracles(
             "er_is_the_mean_over_stream_and_replay_together", "halves_are_a_mean_each_with_statistics_of_their_own"
-        ),
+        )
+        + " tests/methods/test_replay.py::test_augmented_rows_stay_in_their_places",
         (
             "the memory is rehearsed as a stream",
             'yield Phase("memory", **rehearsal)',
