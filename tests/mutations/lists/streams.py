@@ -98,7 +98,8 @@ MUTANTS = [
     ),
     *of(
         "cllab/engine/run.py",
-        "tests/methods/test_oracles_penalty.py tests/methods/test_oracles_streams.py",
+        "tests/methods/test_oracles_penalty.py tests/methods/test_oracles_streams.py "
+        "tests/engine/test_loop.py::test_momentum_lives_through_the_phases_of_a_task_and_dies_with_it",
         (
             "an optimizer kept over tasks",
             '        self.loop.optimizers.drop("task")\n',
