@@ -134,8 +134,7 @@ def encode(value: Any) -> Any:
     if isinstance(value, Network):
         return {
             "__network__": value.state_dict(),
-            "classes": value.n_classes,
-            "head": value.head_kind,
+            "structure": value.structure,
             "train": value.training,
         }
     if isinstance(value, nn.Module):
@@ -164,14 +163,14 @@ def encode_key(key: Any) -> Any:
     raise TypeError(f"a method's state may have numbers and text as keys, not {type(key).__name__}")
 
 
-def decode(value: Any, now: Any, rebuild: Callable[[dict[str, Any], int, str], Network]) -> Any:
+def decode(value: Any, now: Any, rebuild: Callable[[dict[str, Any], dict[str, Any]], Network]) -> Any:
     """The inverse of `encode`; `now` is the attribute as a fresh method has it, for modules that it makes itself."""
     if isinstance(value, list):
         return [decode(v, None, rebuild) for v in value]
     if not isinstance(value, dict):
         return value
     if "__network__" in value:
-        network = rebuild(value["__network__"], value["classes"], value["head"])
+        network = rebuild(value["__network__"], value["structure"])
         return network.train(value["train"])
     if "__module__" in value:
         now.load_state_dict(value["__module__"])

@@ -58,8 +58,8 @@ def restore(session: Session, state: dict[str, Any]) -> None:
     learner.task, learner.step, learner.updates = int(saved["task"]), int(saved["step"]), int(saved["updates"])
     learner.seen, learner.old, learner.own = (tuple(saved[k]) for k in ("seen", "old", "own"))
 
-    def rebuild(weights: dict[str, Any], n_classes: int, head: str) -> Network:
-        return _network(learner, weights, n_classes, head)
+    def rebuild(weights: dict[str, Any], structure: dict[str, Any]) -> Network:
+        return _network(learner, weights, structure)
 
     learner.model = checkpoint.decode(state["model"], None, rebuild)
     for name, value in checkpoint.decode(state["method"], method.state(), rebuild).items():
@@ -77,12 +77,8 @@ def restore(session: Session, state: dict[str, Any]) -> None:
     session.emit(ev.Resumed(task=learner.task, step=learner.step, from_checkpoint=True))
 
 
-def _network(learner: Learner, weights: dict[str, Any], n_classes: int, head: str) -> Network:
-    """A network of the structure that `weights` tell, with them."""
-    widths = [w.shape[0] for k, w in weights.items() if k.startswith("blocks.") and k.endswith(".linear.weight")]
-    network = learner.new_model(n_classes, head)  # type: ignore[arg-type]
-    for width in widths:
-        network.add_block(width)
-    network.reset_head(n_classes)
+def _network(learner: Learner, weights: dict[str, Any], structure: dict[str, Any]) -> Network:
+    network = learner.new_model(structure["classes"], structure["head"])
+    network.rebuild(structure)
     network.load_state_dict(weights)
     return network

@@ -34,12 +34,16 @@ class Residual(nn.Module):
         return out.relu() if self.last_relu else out  # type: ignore[no-any-return]
 
 
-def stages(widths: tuple[int, ...], depths: tuple[int, ...], n_in: int, *, last_relu: bool = False) -> nn.Sequential:
-    """Stages of residual blocks; every stage but the first halves the image."""
-    blocks: list[nn.Module] = []
+def stages(
+    widths: tuple[int, ...], depths: tuple[int, ...], n_in: int, *, last_relu: bool = False
+) -> dict[str, nn.Module]:
+    """Stages of residual blocks, "stage1" and so on; every one but the first halves the image."""
+    out: dict[str, nn.Module] = {}
     for stage, (width, depth) in enumerate(zip(widths, depths, strict=True)):
+        blocks: list[nn.Module] = []
         for i in range(depth):
             stride = 2 if i == 0 and stage > 0 else 1
             blocks.append(Residual(n_in, width, stride, last_relu=last_relu))
             n_in = width
-    return nn.Sequential(*blocks)
+        out[f"stage{stage + 1}"] = nn.Sequential(*blocks)
+    return out

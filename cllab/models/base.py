@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, ClassVar, Literal
 
 import torch
 from torch import Tensor, nn
+
+from cllab.errors import UsageError, nearest
 
 HeadKind = Literal["linear", "unbiased", "normed"]
 
@@ -23,9 +26,24 @@ class ModelInfo:
 
 
 class Backbone(nn.Module):
-    """Images to features: forward maps (B, C, H, W) float to (B, D) float; `width` is D."""
+    """Images to features: forward maps (B, C, H, W) float to (B, D) float; `width` is D.
+
+    `parts` are what it is made of, in their order; a network can be cut behind each of them.
+    """
 
     width: int
+    parts: nn.ModuleDict
+
+    def forward(self, x: Tensor, start: str = "", stop: str = "") -> Tensor:
+        """All parts, or those behind `start` up to `stop`."""
+        begun = not start
+        for name, part in self.parts.items():
+            if begun:
+                x = part(x)
+            if name == stop:
+                break
+            begun = begun or name == start
+        return x
 
     def init_head(self, head: nn.Module) -> None:
         """Draw the weights of a fresh head, where the network's own initialization is not torch's."""
@@ -75,8 +93,12 @@ class FeatureBlock(nn.Module):
 class Network(nn.Module):
     """A backbone, feature blocks where a method asks for them, and a head.
 
-    `head_kind`, `n_classes` and `widths` (of the feature blocks) describe its structure completely, so that a
-    checkpoint can build it again.
+    `structure` describes all of that, so that a checkpoint can build it again.
+
+    Attributes:
+        at: the part behind which it is cut into a front and a back; empty where it is not.
+        frozen: whether the front learns no more: no gradient, and eval mode whatever `train` is called with.
+        latent: whether what it is shown are latents, the front's outputs: `forward` and `features` enter at the cut.
     """
 
     def __init__(
@@ -89,6 +111,67 @@ class Network(nn.Module):
         for width in widths:
             self.add_block(width)
         self.head = self._new_head(n_classes)
+        self.at = ""
+        self.frozen = False
+        self.latent = False
+
+    @property
+    def structure(self) -> dict[str, Any]:
+        """What `rebuild` needs to know of it beside its weights."""
+        own = {"at": self.at, "frozen": self.frozen, "latent": self.latent}
+        return {"classes": self.n_classes, "head": self.head_kind, "widths": list(self.widths), **own}
+
+    def rebuild(self, structure: Mapping[str, Any]) -> None:
+        """Take on the structure of another network of the same backbone, which was given this one's head."""
+        for width in structure["widths"]:
+            self.add_block(width)
+        self.reset_head(structure["classes"])
+        if structure["at"]:
+            self.cut(structure["at"])
+        if structure["frozen"]:
+            self.freeze()
+        self.latent = structure["latent"]
+
+    def cut(self, at: str) -> None:
+        """Cut it behind the part `at` of its backbone.
+
+        Raises:
+            UsageError: when there is none, naming those that there are.
+        """
+        names = list(getattr(self.backbone, "parts", {}))
+        if at not in names:
+            known = f"it can be cut behind {', '.join(names)}" if names else "this network cannot be cut"
+            raise UsageError(f"no part '{at}'; {known}{nearest(at, names)}")
+        self.at = at
+
+    def freeze(self) -> None:
+        """The front learns no more, its statistics neither."""
+        self.frozen = True
+        for part in self._front():
+            part.requires_grad_(False).eval()
+
+    def train(self, mode: bool = True) -> Network:
+        """Training mode, or eval mode; a frozen front stays in eval mode."""
+        super().train(mode)
+        if self.frozen:
+            for part in self._front():
+                part.eval()
+        return self
+
+    def _front(self) -> list[nn.Module]:
+        names = list(self.backbone.parts)
+        return [self.backbone.parts[name] for name in names[: names.index(self.at) + 1]]
+
+    def front(self, x: Tensor) -> Tensor:
+        """(B, C, H, W) float to the latents at the cut, (B, ...)."""
+        return self.backbone(x, stop=self.at)  # type: ignore[no-any-return]
+
+    def back(self, latents: Tensor) -> Tensor:
+        """(B, ...) latents to (B, K) scores."""
+        return self._scores(self.backbone(latents, start=self.at))
+
+    def _features(self, x: Tensor) -> Tensor:
+        return self.backbone(x, start=self.at) if self.latent else self.backbone(x)  # type: ignore[no-any-return]
 
     @property
     def width(self) -> int:
@@ -111,20 +194,22 @@ class Network(nn.Module):
         self.blocks.append(FeatureBlock(self.width, width).to(device))
 
     def forward(self, x: Tensor) -> Tensor:
-        """(B, C, H, W) float to (B, K) scores."""
-        h = self.backbone(x)
+        """(B, C, H, W) float, or latents where those are shown, to (B, K) scores."""
+        return self._scores(self._features(x))
+
+    def _scores(self, h: Tensor) -> Tensor:
         for block in self.blocks:
             h = block(h)
         return self.head(h)  # type: ignore[no-any-return]
 
     def features(self, x: Tensor) -> Tensor:
-        """(B, C, H, W) float to (B, D) features: the backbone's, or the last feature layer's before its
-        normalization."""
-        h = self.backbone(x)
+        """(B, C, H, W) float, or latents where those are shown, to (B, D) features: the backbone's, or the last feature
+        layer's before its normalization."""
+        h = self._features(x)
         for block in self.blocks[:-1]:
             h = block(h)
         last = self.blocks[-1] if len(self.blocks) else None
-        return last.linear(h) if isinstance(last, FeatureBlock) else h  # type: ignore[no-any-return]
+        return last.linear(h) if isinstance(last, FeatureBlock) else h
 
     def reset_head(self, n_classes: int) -> None:
         """Replace the head by a freshly drawn one with `n_classes` outputs."""
@@ -159,6 +244,11 @@ def _head(kind: HeadKind, width: int, n_classes: int) -> nn.Module:
     if kind == "normed":
         return NormedHead(width, n_classes)
     return nn.Linear(width, n_classes, bias=kind == "linear")
+
+
+def pooled() -> nn.Module:
+    """(B, C, H, W) to (B, C), the mean over the image."""
+    return nn.Sequential(nn.AdaptiveAvgPool2d(1), nn.Flatten())
 
 
 def conv_init(module: nn.Module) -> None:

@@ -10,7 +10,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
-from torch import Tensor, nn
+from torch import nn
 
 from cllab.models.base import Backbone, Model, ModelInfo, pixels
 from cllab.settings.spec import param
@@ -42,14 +42,15 @@ class _MLP(Backbone):
         super().__init__()
         self.width = width
         self.xavier = xavier
-        blocks: list[nn.Module] = []
+        self.parts = nn.ModuleDict()
         for i in range(layers):
+            blocks: list[nn.Module] = [] if i else [nn.Flatten()]
             blocks.append(nn.Linear(inputs if i == 0 else width, width, bias=not norm))
             if norm:
                 blocks.append(nn.BatchNorm1d(width))
             blocks.append(nn.ReLU(inplace=True))
-        self.layers = nn.Sequential(*blocks)
-        self.init_head(self.layers)
+            self.parts[f"hidden{i + 1}"] = nn.Sequential(*blocks)
+        self.init_head(self.parts)
 
     def init_head(self, head: nn.Module) -> None:
         for module in head.modules():
@@ -57,7 +58,3 @@ class _MLP(Backbone):
                 nn.init.xavier_uniform_(module.weight)
                 if module.bias is not None:
                     nn.init.zeros_(module.bias)
-
-    def forward(self, x: Tensor) -> Tensor:
-        """(B, C, H, W) to (B, width)."""
-        return self.layers(x.flatten(1))  # type: ignore[no-any-return]

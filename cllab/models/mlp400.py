@@ -46,20 +46,29 @@ class _MLP(Backbone):
     def __init__(self, inputs: int, *, copies: int, width: int = 400) -> None:
         super().__init__()
         self.width = width
-        self.gain = math.sqrt(copies)
         first = nn.Linear(inputs, width, bias=False)
         bound = 1 / math.sqrt(inputs * copies)
         nn.init.uniform_(first.weight, -bound, bound)
-        self.layers = nn.Sequential(
-            first,
-            nn.BatchNorm1d(width, eps=1e-6),
-            nn.ReLU(inplace=True),
-            nn.Linear(width, width, bias=False),
-            nn.BatchNorm1d(width, eps=1e-6),
-            nn.ReLU(inplace=True),
+        self.parts = nn.ModuleDict(
+            {
+                "hidden1": nn.Sequential(
+                    _Scaled(math.sqrt(copies)), first, nn.BatchNorm1d(width, eps=1e-6), nn.ReLU(inplace=True)
+                ),
+                "hidden2": nn.Sequential(
+                    nn.Linear(width, width, bias=False), nn.BatchNorm1d(width, eps=1e-6), nn.ReLU(inplace=True)
+                ),
+            }
         )
 
+
+class _Scaled(nn.Module):
+    """Images as rows, multiplied by a number."""
+
+    def __init__(self, gain: float) -> None:
+        super().__init__()
+        self.gain = gain
+
     def forward(self, x: Tensor) -> Tensor:
-        """(B, C, H, W) to (B, 400)."""
+        """(B, C, H, W) to (B, C H W)."""
         x = x.flatten(1)
-        return self.layers(x * self.gain if self.gain != 1 else x)  # type: ignore[no-any-return]
+        return x * self.gain if self.gain != 1 else x

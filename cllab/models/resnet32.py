@@ -8,10 +8,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from torch import Tensor, nn
+from torch import nn
 
 from cllab.models._blocks import conv_block, stages
-from cllab.models.base import Backbone, Model, ModelInfo, conv_init
+from cllab.models.base import Backbone, Model, ModelInfo, conv_init, pooled
 
 
 class ResNet32(Model):
@@ -33,11 +33,7 @@ class _Net(Backbone):
         super().__init__()
         widths = (16, 32, 64)
         self.width = widths[-1]
-        self.stem = conv_block(channels, 16, 3)
-        self.stages = stages(widths, (5, 5, 5), 16)
-        self.pool = nn.AdaptiveAvgPool2d(1)
+        self.parts = nn.ModuleDict({"stem": conv_block(channels, 16, 3)})
+        self.parts.update(stages(widths, (5, 5, 5), 16))
+        self.parts["pool"] = pooled()
         conv_init(self)
-
-    def forward(self, x: Tensor) -> Tensor:
-        """(B, C, H, W) to (B, 64)."""
-        return self.pool(self.stages(self.stem(x))).flatten(1)  # type: ignore[no-any-return]

@@ -8,10 +8,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from torch import Tensor, nn
+from torch import nn
 
 from cllab.models._blocks import conv_block, stages
-from cllab.models.base import Backbone, Model, ModelInfo, conv_init
+from cllab.models.base import Backbone, Model, ModelInfo, conv_init, pooled
 
 
 class ResNet34(Model):
@@ -32,11 +32,9 @@ class _Net(Backbone):
     def __init__(self, channels: int) -> None:
         super().__init__()
         self.width = 512
-        self.stem = nn.Sequential(conv_block(channels, 64, 7, 2), nn.MaxPool2d(3, stride=2, padding=1))
-        self.stages = stages((64, 128, 256, 512), (3, 4, 6, 3), 64, last_relu=True)
-        self.pool = nn.AdaptiveAvgPool2d(1)
+        self.parts = nn.ModuleDict(
+            {"stem": nn.Sequential(conv_block(channels, 64, 7, 2), nn.MaxPool2d(3, stride=2, padding=1))}
+        )
+        self.parts.update(stages((64, 128, 256, 512), (3, 4, 6, 3), 64, last_relu=True))
+        self.parts["pool"] = pooled()
         conv_init(self)
-
-    def forward(self, x: Tensor) -> Tensor:
-        """(B, C, H, W) to (B, 512)."""
-        return self.pool(self.stages(self.stem(x))).flatten(1)  # type: ignore[no-any-return]

@@ -9,10 +9,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from torch import Tensor, nn
+from torch import nn
 from torchvision.models.resnet import BasicBlock
 
-from cllab.models.base import Backbone, Model, ModelInfo
+from cllab.models.base import Backbone, Model, ModelInfo, pooled
 from cllab.settings.spec import param
 
 
@@ -43,11 +43,11 @@ class _Net(Backbone):
         ]
         if pool:
             stem.append(nn.MaxPool2d(3, stride=2, padding=1))
-        self.stem = nn.Sequential(*stem)
-        blocks: list[nn.Module] = []
+        self.parts = nn.ModuleDict({"stem": nn.Sequential(*stem)})
         n_in = filters
         for stage in range(4):
             width = filters << stage
+            blocks: list[nn.Module] = []
             for i in range(2):
                 stride = 2 if i == 0 and stage else 1
                 shortcut: nn.Module | None = None
@@ -55,10 +55,6 @@ class _Net(Backbone):
                     shortcut = nn.Sequential(nn.Conv2d(n_in, width, 1, stride, bias=False), nn.BatchNorm2d(width))
                 blocks.append(BasicBlock(n_in, width, stride, shortcut))
                 n_in = width
-        self.blocks = nn.Sequential(*blocks)
+            self.parts[f"stage{stage + 1}"] = nn.Sequential(*blocks)
         self.width = n_in
-        self.pool = nn.AdaptiveAvgPool2d(1)
-
-    def forward(self, x: Tensor) -> Tensor:
-        """(B, C, H, W) to (B, 8 * filters)."""
-        return self.pool(self.blocks(self.stem(x))).flatten(1)  # type: ignore[no-any-return]
+        self.parts["pool"] = pooled()

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 import torchvision.models as tv
-from torch import Tensor, nn
+from torch import nn
 
 from cllab.models.base import Backbone, Model, ModelInfo
 from cllab.settings.spec import param
@@ -37,11 +37,10 @@ class _Net(Backbone):
     def __init__(self, net: nn.Module, channels: int) -> None:
         super().__init__()
         self.width = net.fc.in_features  # type: ignore[assignment,union-attr]
-        net.fc = nn.Identity()
         if channels != 3:
             net.conv1 = nn.Conv2d(channels, 64, 7, stride=2, padding=3, bias=False)
-        self.net = net
-
-    def forward(self, x: Tensor) -> Tensor:
-        """(B, C, H, W) to (B, D)."""
-        return self.net(x)  # type: ignore[no-any-return]
+        first = nn.Sequential(*(getattr(net, name) for name in ("conv1", "bn1", "relu", "maxpool")))
+        stages = {f"stage{i}": getattr(net, f"layer{i}") for i in range(1, 5)}
+        self.parts = nn.ModuleDict(
+            {"stem": first, **stages, "pool": nn.Sequential(net.get_submodule("avgpool"), nn.Flatten())}
+        )

@@ -373,9 +373,9 @@ def network(n_classes: int = 3, widths: tuple[int, ...] = ()) -> Network:
     return Network(MLP.build(MLP.Config(width=4, layers=1), (1, 2, 2)), n_classes, widths=widths)
 
 
-def rebuild(weights: dict[str, Any], n_classes: int, head: str) -> Network:
-    widths = tuple(w.shape[0] for k, w in weights.items() if k.startswith("blocks.") and k.endswith("linear.weight"))
-    made = network(n_classes, widths)
+def rebuild(weights: dict[str, Any], structure: dict[str, Any]) -> Network:
+    made = network(structure["classes"])
+    made.rebuild(structure)
     made.load_state_dict(weights)
     return made
 

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import copy
+from typing import Any
 
 import pytest
 import torch
 import torch.nn.functional as F
 from torch import nn
 
+from cllab.engine import checkpoint
+from cllab.errors import UsageError
 from cllab.models.base import Backbone, Network, NormedHead
 from cllab.models.mlp400 import MLP400
 from cllab.settings import registry
@@ -169,7 +172,8 @@ class _ThreeChannels(nn.Module):
 
     def __init__(self, one: nn.Module, n_classes: int) -> None:
         super().__init__()
-        layers = copy.deepcopy(one.layers)
+        parts = copy.deepcopy(one.parts)
+        layers = nn.Sequential(*list(parts["hidden1"])[1:], *parts["hidden2"])  # type: ignore[index,operator,arg-type,call-overload]
         first = nn.Linear(3 * 64, 400, bias=False, dtype=torch.float64)
         # a third of the total each would do; unequal shares show that only their sum matters
         share = torch.tensor([0.2, 0.5, 0.3], dtype=torch.float64).repeat_interleave(64)
@@ -212,6 +216,96 @@ def test_initial_outputs_have_the_spread_of_the_three_channel_network() -> None:
     torch.manual_seed(0)
     x = torch.randn(200, 1, 28, 28)
     narrow = MLP400.build(MLP400.Config(channels=3), (1, 28, 28))
-    ours = narrow.layers[0](x.flatten(1) * narrow.gain)  # type: ignore[operator,index]
+    scaled, first = list(narrow.parts["hidden1"])[:2]  # type: ignore[call-overload]
+    ours = first(scaled(x))
     theirs = nn.Linear(3 * 784, 400, bias=False)(x.repeat(1, 3, 1, 1).flatten(1))
     assert ours.std().item() == pytest.approx(theirs.std().item(), rel=0.05)
+
+
+# -- a cut
+
+
+STAGES = ["stem", "stage1", "stage2", "stage3", "stage4", "pool"]
+ALL = [
+    ("mlp", (1, 8, 8), {"layers": 3, "norm": True}, ["hidden1", "hidden2", "hidden3"]),
+    ("mlp400", (1, 8, 8), {"channels": 3}, ["hidden1", "hidden2"]),
+    ("resnet18", (3, 8, 8), {}, ["stem", "stage1", "stage2", "stage3", "stage4", "pool"]),
+    ("resnet32", (3, 8, 8), {}, ["stem", "stage1", "stage2", "stage3", "pool"]),
+    (
+        "slim-resnet18",
+        (3, 8, 8),
+        {"pool": True, "filters": 4},
+        ["stem", "stage1", "stage2", "stage3", "stage4", "pool"],
+    ),
+    ("torchvision-resnet", (3, 32, 32), {}, ["stem", "stage1", "stage2", "stage3", "stage4", "pool"]),
+]
+
+
+@pytest.mark.parametrize(("name", "shape", "config", "parts"), ALL, ids=[a[0] for a in ALL])
+def test_behind_every_part_front_and_back_are_the_whole(
+    name: str, shape: tuple[int, int, int], config: dict[str, Any], parts: list[str]
+) -> None:
+    network = Network(backbone(name, shape, **config), 4).eval()
+    x = torch.randn(3, *shape)
+    whole, features = network(x), network.features(x)
+    assert list(network.backbone.parts) == parts
+    for at in parts:
+        network.cut(at)
+        latents = network.front(x)
+        assert torch.equal(network.back(latents), whole), at
+        network.latent = True
+        assert torch.equal(network(latents), whole), at
+        assert torch.equal(network.features(latents), features), at
+        network.latent = False
+
+
+def test_a_frozen_front_learns_nothing_whatever_is_called() -> None:
+    network = Network(backbone("mlp", (1, 4, 4), layers=2, norm=True, width=8), 3)
+    network.cut("hidden1")
+    network.freeze()
+    before = {k: v.clone() for k, v in network.state_dict().items()}
+    for again in (network, copy.deepcopy(network)):
+        again.train()
+        optimizer = torch.optim.SGD([p for p in again.parameters() if p.requires_grad], lr=0.1)
+        again(torch.randn(16, 1, 4, 4)).square().sum().backward()
+        optimizer.step()
+        moved = {k for k, v in again.state_dict().items() if not torch.equal(v, before[k])}
+        assert not any("hidden1" in k for k in moved)
+        assert {k for k in before if "hidden1" not in k} == moved
+        assert again.training
+        assert again.backbone.parts["hidden2"].training
+    network.eval().train()
+    assert not any(m.training for m in network.backbone.parts["hidden1"].modules())
+
+
+def test_a_cut_that_is_not_there_is_refused_with_those_that_are() -> None:
+    network = Network(backbone("mlp", (1, 4, 4), layers=2), 3)
+    with pytest.raises(UsageError, match=r"no part 'hiden1'; .*hidden1, hidden2; did you mean 'hidden1'"):
+        network.cut("hiden1")
+
+
+def test_a_network_comes_back_from_its_checkpoint_as_it_was() -> None:
+    """Feature blocks, a head without bias, a frozen front, latents as its input, and the mode."""
+    generator = torch.Generator().manual_seed(0)
+    network = Network(backbone("mlp", (1, 4, 4), layers=2, width=8), 3, head="unbiased", widths=(6, 5))
+    network.cut("hidden1")
+    network.freeze()
+    network.latent = True
+    network.eval()
+    stored = checkpoint.encode({"teacher": network})
+
+    def rebuild(weights: dict[str, Any], structure: dict[str, Any]) -> Network:
+        fresh = Network(backbone("mlp", (1, 4, 4), layers=2, width=8), structure["classes"], head=structure["head"])
+        fresh.rebuild(structure)
+        fresh.load_state_dict(weights)
+        return fresh
+
+    again = checkpoint.decode(stored, {}, rebuild)["teacher"]
+    assert again.structure == network.structure
+    assert again.structure["widths"] == [6, 5]
+    assert not again.training
+    latents = torch.rand(3, 8, generator=generator)
+    assert torch.equal(again(latents), network(latents))
+    flags = {n: p.requires_grad for n, p in network.named_parameters()}
+    assert {n: p.requires_grad for n, p in again.named_parameters()} == flags
+    assert not flags["backbone.parts.hidden1.1.weight"]
