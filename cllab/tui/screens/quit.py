@@ -35,11 +35,13 @@ class QuitScreen(Question[str]):
         if left is not None:
             parts.append(f"{clock(left)} left")
         answers = [
-            Answer("d", f"detach: it goes on; cllab attach {run.id}", "detach"),
+            Answer("d", "detach: it goes on", "detach"),
             Answer("s", "stop it after this batch, and quit", "stop"),
             Answer("esc", "stay", "stay"),
         ]
-        super().__init__("A run is still training", [sep.join(parts)], answers, lit="d")
+        super().__init__(
+            "A run is still training", [sep.join(parts), f"back to it: cllab attach {run.id}"], answers, lit="d"
+        )
 
 
 class ConfirmScreen(Question[bool]):
