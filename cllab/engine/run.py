@@ -16,6 +16,7 @@ from cllab.data.base import Split
 from cllab.engine import checkpoint, saved, snapshot
 from cllab.engine.control import Control
 from cllab.engine.evaluation import Accuracies, Evaluator
+from cllab.engine.forecast import Forecast
 from cllab.engine.loop import Loop
 from cllab.engine.parts import build, device_name, open_dataset, pick_device, threads_for, versions
 from cllab.engine.scores import Scores
@@ -36,12 +37,6 @@ from cllab.settings.config import RunConfig
 UNSAVED_SECONDS = 1.0
 SAVING = 20
 """A stop inside of a pass loses so much training at most, or so many times what it takes to write a checkpoint."""
-
-
-FORWARD = 0.35
-"""An image that is only looked at, against one that is learned from, where a glance is not to cost too much."""
-GLANCING, LEAST_IMAGES = 0.02, 50
-"""Share of a task's work that glances at the test images take at most, and images of a task in each."""
 
 
 class Session:
@@ -111,8 +106,6 @@ class Session:
             2000 if device.type == "cuda" else max(100, min(1000, 3_000_000 // (shape[1] * shape[2] * 3)))
         )
         self.method: Method = method_cls(method_config, self.learner)
-        # the phase that decides a task's accuracy: the last that the `[train]` table speaks of
-        self._last_phase = "memory" if self.learner.rehearses or self.method.info.memory_only else "stream"
         self.loop = Loop(self.method, self.learner, config, control, self)
         self.loop.trace_folder = run.traces_folder if run else None
         self.evaluator = Evaluator(
@@ -121,6 +114,7 @@ class Session:
             batch_size=config.evaluate.batch_size,
             future=config.evaluate.future,
         )
+        self.forecast = Forecast(config, self.method, self.loop, self.evaluator)
 
     # -- what the loop tells
 
@@ -144,7 +138,7 @@ class Session:
     def on_epoch(self, phase: str, epoch: int, epochs: int) -> None:
         """After every epoch: evaluate where that was asked, in the phase that decides a task's accuracy."""
         wanted = self.config.evaluate.epochs or self.config.evaluate.report == "best"
-        if wanted and phase == self._last_phase:
+        if wanted and phase == self.forecast.last_phase:
             found = self._evaluate("epoch", epoch=epoch, phase=phase)
             if found.seen is not None:
                 self.scores.epoch_best = max(self.scores.epoch_best or 0.0, found.seen)
@@ -227,8 +221,8 @@ class Session:
                     for t in stream.tasks
                 ),
                 counts=tuple(tuple(int(v) for v in row) for row in stream.counts.tolist()),
-                steps=tuple(self.planned_steps(t) for t in stream.tasks),
-                passes=tuple(self._planned_passes(t) for t in stream.tasks),
+                steps=tuple(self.forecast.steps(t) for t in stream.tasks),
+                passes=tuple(self.forecast.passes(t) for t in stream.tasks),
                 n_parameters=sum(p.numel() for p in self.learner.model.parameters()),
                 versions=versions(),
             )
@@ -247,59 +241,6 @@ class Session:
             )
         self.loop.whole = True
 
-    def _plan_glances(self, task: Task) -> tuple[int, int, int]:
-        """How often `task` is glanced at while it is learned, at how many test images of every task, and after how many
-        steps each: so that a person who watches a long task sees it being learned.
-
-        A share of `GLANCING` of the task's work at most, counted in images; none where that is not worth a look, and
-        none where evaluations within a task were asked for.
-        """
-        config = self.config
-        covered = len(self.evaluator.covered(task.index))
-        if config.evaluate.every or config.evaluate.epochs or config.evaluate.report == "best" or not covered:
-            return 0, 0, 1
-        steps = self.planned_steps(task)
-        looked = sum(v for k, v in self._planned_passes(task, glancing=False).items() if k != "evaluate")
-        images = int(GLANCING * (steps * config.train.batch_size / FORWARD + looked))
-        times = min(config.evaluate.glances, images // (covered * LEAST_IMAGES))
-        if not times or times < min(2, config.evaluate.glances):
-            return 0, 0, 1
-        return times, images // (covered * times), max(1, steps // (times + 1))
-
-    def planned_steps(self, task: Task) -> int:
-        """Optimizer steps that `task` will take, by its method's own list."""
-        capacity = self.learner.memory.capacity
-        before = sum(len(t.train) for t in self.stream.tasks[: task.index])
-        held, steps = min(capacity, before), 0
-        for piece in self.method.learn(task):
-            if isinstance(piece, Offer):
-                held = min(capacity, before + len(task.train))
-            elif isinstance(piece, Phase):
-                if piece.data is None:
-                    n = held
-                elif callable(piece.data):
-                    n = piece.size or 0
-                else:
-                    n = len(piece.data)
-                steps += self.loop.steps_of(piece, n, held if piece.replay != "none" else 0)
-        return steps
-
-    def _planned_passes(self, task: Task, *, glancing: bool = True) -> dict[str, int]:
-        """Images that are only looked at in `task`, by kind of pass."""
-        config, memory = self.config, self.learner.memory
-        before = sum(len(t.train) for t in self.stream.tasks[: task.index])
-        held = min(memory.capacity, before)
-        select = memory.looks(held + len(task.train), task.index) if memory.capacity else 0
-        tests = self.evaluator.size(task.index)
-        times = 1
-        if config.evaluate.every and self.stream.online:
-            times += (before + len(task.train)) // config.evaluate.every - before // config.evaluate.every
-        if config.evaluate.epochs or config.evaluate.report == "best":
-            train = config.train
-            times += train.epochs if self._last_phase == "stream" else train.memory_epochs or train.epochs
-        glances, part, _ = self._plan_glances(task) if glancing else (0, 0, 1)
-        return {"select": select, "evaluate": times * tests + glances * self.evaluator.size(task.index, part)}
-
     def walk(self) -> None:
         """Learn the tasks from the current one on."""
         for task in self.stream.tasks[self.position :]:
@@ -315,7 +256,7 @@ class Session:
 
     def _task(self, task: Task) -> None:
         loop, method = self.loop, self.method
-        self._glances = self._plan_glances(task)
+        self._glances = self.forecast.glances(task)
         loop.begin(loop.done if self.learner.task == task.index else 0)
         before = dict(self.seconds)
         with self._training():

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 import torch
 
-from cllab.engine import run as engine
+from cllab.engine import forecast
 from cllab.engine.run import Session
 from cllab.errors import UsageError
 from cllab.record import events as ev
@@ -53,14 +53,14 @@ def test_they_are_few_spread_over_the_task_and_cheap() -> None:
     for task in session.stream.tasks:
         mine = [e for e in glances(record) if e.task == task.index]
         assert 2 <= len(mine) <= 10
-        planned = session.planned_steps(task)
+        planned = session.forecast.steps(task)
         looked = sum(e.images for e in mine)
-        votes = session._planned_passes(task, glancing=False)["select"]
-        assert looked <= engine.GLANCING * (planned * 16 / engine.FORWARD + votes)
+        votes = session.forecast.passes(task, glancing=False)["select"]
+        assert looked <= forecast.GLANCING * (planned * 16 / forecast.FORWARD + votes)
         gaps = {b.step - a.step for a, b in itertools.pairwise(mine)}
         assert len(gaps) <= 1, "at even distances"
         assert all(v is not None for e in mine for v in e.tasks[: task.index + 1])
-        assert all(e.images >= engine.LEAST_IMAGES * (task.index + 1) for e in mine)
+        assert all(e.images >= forecast.LEAST_IMAGES * (task.index + 1) for e in mine)
 
 
 @pytest.mark.parametrize("most", [1, 3, 1000])
