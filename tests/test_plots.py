@@ -8,10 +8,14 @@ from pathlib import Path
 import pytest
 
 from cllab.io.output import Paper, visible
+from cllab.record.described import Described
 from cllab.record.outcome import Outcome
 from cllab.record.runs import Run
 from cllab.report import drawing
 from cllab.report.plots import accuracy_chart, forgetting_chart, most_forgotten, spread, told_tasks
+from cllab.report.tables import settings_text
+from cllab.settings.catalog import load
+from cllab.settings.config import RunConfig
 
 MATRIX = ((0.95, None, None), (0.8, 0.93, None), (0.3, 0.81, 0.96))
 SEEN = (0.95, 0.87, 0.69)
@@ -108,6 +112,20 @@ def test_the_most_forgotten_of_twenty_tasks_is_drawn_and_named() -> None:
     # forgetting is a difference of percentages
     assert "forgetting 12.3 points" in picture
     assert "last accuracy 85.0 %" in picture
+
+
+@pytest.mark.parametrize(("method", "capacity"), [("joint", 0), ("er", 500)])
+def test_a_memory_that_nothing_is_kept_in_is_no_fact_of_a_run(method: str, capacity: int) -> None:
+    config = RunConfig.from_dict(
+        {"method": {"name": method}, "dataset": {"name": "digits"}, "memory": {"capacity": 500}}
+    )
+    tables = config.to_dict()
+    outcome = Outcome(Run(Path("none")), "a run", "done", 1, tables, matrix=MATRIX, described=Described(config.specs))
+    assert outcome.capacity == capacity
+    assert ("memory 500" in drawing.svg(outcome)) is bool(capacity)
+    said = next(line for line in settings_text(tables, load(), Paper(80)).splitlines() if line.startswith("memory"))
+    assert ("none" in said) is not bool(capacity)
+    assert ("500" in said) is bool(capacity)
 
 
 def test_an_axis_that_does_not_begin_at_zero_says_so() -> None:

@@ -64,6 +64,13 @@ class Outcome:
     def is_done(self) -> bool:
         return self.status == "done"
 
+    @property
+    def capacity(self) -> int:
+        """Samples that the memory could hold: none under a method that keeps none, whatever `memory.capacity` says."""
+        found = self.value("memory.capacity")
+        keeps = all(c.facts.get("uses_memory", True) for c in self.described.components if c.kind == "method")
+        return found if keeps and isinstance(found, int) else 0
+
     def name_of(self, kind: str) -> str:
         """The configured component of a kind."""
         return str(self.config.get(kind, {}).get("name", ""))

@@ -82,7 +82,7 @@ def shapes(outcome: Outcome) -> list[Shape]:
             f"{outcome.name_of('method')} on {outcome.name_of('dataset')}",
             outcome.name_of("scenario"),
             outcome.name_of("model"),
-            f"memory {outcome.value('memory.capacity')}" if outcome.value("memory.capacity") else "",
+            f"memory {outcome.capacity}" if outcome.capacity else "",
             f"seed {outcome.seed}",
         )
         if part

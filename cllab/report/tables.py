@@ -130,10 +130,13 @@ def run_text(outcome: Outcome, catalog: Catalog, paper: Paper) -> str:
 def settings_text(config: Mapping[str, Any], catalog: Catalog, paper: Paper) -> str:
     """The components, each with the settings that are not at their default."""
     rows = []
+    # a method that keeps no samples leaves the memory empty, whatever its capacity
+    method = dict(config.get("method", {})).get("name")
+    keeps = all(c.facts.get("uses_memory", True) for c in catalog.all("method") if c.name == method)
     for kind in _KINDS:
         values = dict(config.get(kind, {}))
         name = str(values.pop("name", ""))
-        if kind == "memory" and not values.get("capacity"):
+        if kind == "memory" and not (values.get("capacity") and keeps):
             rows.append([kind, "none", ""])
             continue
         found = [c for c in catalog.all(kind) if c.name == name]
