@@ -83,6 +83,10 @@ def test_a_method_file_is_described_once_and_again_when_it_changes(
         ("import nonsense_that_is_not_there\n", "ModuleNotFoundError: No module named 'nonsense_that_is_not_there'"),
         ("def broken(:\n", "SyntaxError"),
         ('"""A file."""\nx = 1\n', "holds no public subclass of cllab.methods.base.Method"),
+        (
+            OWN.read_text().replace("    def _keep(self):", "    def end_task(self, task, loop):"),
+            "TypeError: MyMethod.end_task is never called: yield what it does from learn, as Work",
+        ),
     ],
 )
 def test_a_broken_method_file_gives_one_clear_line(

@@ -58,6 +58,10 @@ class MethodInfo:
     uses_memory: bool = True
 
 
+FORMER = frozenset({"begin_task", "end_task", "rehearse", "after_fit", "offered", "planned_steps"})
+"""Hooks that methods had before they yielded pieces; one that is still there would be passed over silently."""
+
+
 class Method:
     """Base of every method; a concrete one is final and lives alone in its file.
 
@@ -71,6 +75,11 @@ class Method:
     @dataclass(frozen=True, kw_only=True)
     class Config:
         """Replaced by every method; fields are declared with `param`."""
+
+    def __init_subclass__(cls) -> None:
+        super().__init_subclass__()
+        if former := sorted(FORMER & vars(cls).keys()):
+            raise TypeError(f"{cls.__name__}.{former[0]} is never called: yield what it does from learn, as Work")
 
     def __init__(self, config: Any, learner: Learner) -> None:
         self.config = config
