@@ -63,7 +63,7 @@ def test_they_are_few_spread_over_the_task_and_cheap() -> None:
         assert all(e.images >= forecast.LEAST_IMAGES * (task.index + 1) for e in mine)
 
 
-@pytest.mark.parametrize("most", [1, 3, 1000])
+@pytest.mark.parametrize("most", [1, *(pytest.param(n, marks=pytest.mark.slow) for n in (3, 1000))])
 def test_there_are_as_many_as_were_asked_for_and_can_be_afforded(most: int) -> None:
     long = {**LONG, "train": {"memory_epochs": 200}} if most == 1000 else LONG
     session, record = walked("rm", **{**long, "evaluate": {"glances": most}})

@@ -91,7 +91,7 @@ def test_bars_keep_their_scale_from_task_to_task(finished: Run) -> None:
     tell(app, act)
 
 
-@pytest.mark.parametrize("mode", ["live", "replay"])
+@pytest.mark.parametrize("mode", [pytest.param("live", marks=pytest.mark.slow), "replay"])
 def test_a_click_on_a_task_shows_its_memory(finished: Run, mode: str) -> None:
     app = make_app(finished, mode=mode, rate=20.0)
 
