@@ -105,7 +105,7 @@ class Session:
         self.learner.bulk_size = (
             2000 if device.type == "cuda" else max(100, min(1000, 3_000_000 // (shape[1] * shape[2] * 3)))
         )
-        self.method: Method = method_cls(method_config, self.learner)
+        self.method: Method = method_cls.variant(method_config)(method_config, self.learner)
         self.loop = Loop(self.method, self.learner, config, control, self)
         self.loop.trace_folder = run.traces_folder if run else None
         self.evaluator = Evaluator(

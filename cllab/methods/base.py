@@ -81,6 +81,11 @@ class Method:
         if former := sorted(FORMER & vars(cls).keys()):
             raise TypeError(f"{cls.__name__}.{former[0]} is never called: yield what it does from learn, as Work")
 
+    @classmethod
+    def variant(cls, config: Any) -> type[Method]:
+        """The class that `config` asks for: where paper and published code are two algorithms, a private one beside."""
+        return cls
+
     def __init__(self, config: Any, learner: Learner) -> None:
         self.config = config
         self.learner = learner

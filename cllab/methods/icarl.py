@@ -61,49 +61,27 @@ class ICaRL(Method):
         self.means: tuple[Tensor, ...] = ()
         self.kept = torch.zeros(0, device=learner.device)  # (K,) 1 at the classes that are distilled
 
-    @property
-    def published(self) -> bool:
-        return bool(self.config.algorithm == "published")
+    @classmethod
+    def variant(cls, config: Config) -> type[Method]:
+        return _Published if config.algorithm == "published" else cls
 
     def learn(self, task: Task) -> Iterator[Piece]:
-        optim = Optim(groups=(Group(self._trained),)) if self.published else Optim()
         yield Work(self._begin)
-        yield Phase("stream", task.train, replay="concat", optim=optim)
-        yield Offer(task.train)
-        if self.learner.rehearses:
-            if self.published:
-                yield Work(self._keep)
-            yield Phase("memory", optim=optim)
-        if not self.published:
-            yield Work(self._keep)
+        yield Phase("stream", task.train, replay="concat")
+        yield from self.remember(task.train)
+        yield Work(self._keep)
 
     def _begin(self) -> None:
-        learner, model = self.learner, self.learner.model
-        if self.published:
-            if not len(model.blocks):
-                with learner.seeded("init"):
-                    model.head_kind = "unbiased"
-                    model.add_block(self.config.features)
-                    model.reset_head(model.n_classes)
-            self._keep()  # there every phase distils the network that it begins with
+        learner = self.learner
         kept = tuple(c for c in learner.old if c not in learner.own)
-        self.kept = distill.columns(kept, model.n_classes, learner.device)
+        self.kept = distill.columns(kept, learner.model.n_classes, learner.device)
 
     def _keep(self) -> None:
-        """The network as it is now is the next teacher; in the published code not before the second task."""
-        self.teacher = self.learner.frozen_copy() if self.learner.old or not self.published else None
+        """The network as it is now is the next teacher."""
+        self.teacher = self.learner.frozen_copy()
 
-    def _trained(self) -> list[nn.Parameter]:
-        """What the published code trains: all but its classifier and the normalization before it."""
-        model = self.learner.model
-        linear = [p for b in model.blocks if isinstance(b, FeatureBlock) for p in b.linear.parameters()]
-        return [*model.backbone.parameters(), *linear]
-
-    def loss(self, batch: Batch) -> dict[str, Tensor]:
+    def loss(self, batch: Batch) -> dict[str, Tensor]:  # Algorithm 3
         scores = self.learner.model(batch.x)
-        return self._published_loss(batch, scores) if self.published else self._loss(batch, scores)
-
-    def _loss(self, batch: Batch, scores: Tensor) -> dict[str, Tensor]:  # Algorithm 3
         k = scores.shape[1]
         target = distill.binary_targets(batch.y, k)
         if batch.y_mix is not None and batch.share is not None:
@@ -124,8 +102,64 @@ class ICaRL(Method):
             "distillation": (held * mask).sum(dim=1).mean(),
         }
 
-    def _published_loss(self, batch: Batch, scores: Tensor) -> dict[str, Tensor]:
-        n_old = len(self.learner.old)
+    def prepare_evaluation(self) -> None:
+        self.means = self._class_means() if len(self.learner.memory) else ()
+
+    def predict(self, x: Tensor, task_label: int | None) -> Tensor:  # Algorithm 1
+        if not self.means:  # inside the first task there are no exemplars yet; its outputs are what there is
+            return self.learner.model(x)  # type: ignore[no-any-return]
+        means, present = self.means
+        return self._nearness(x, means).masked_fill(present == 0, float("-inf"))
+
+    def _nearness(self, x: Tensor, means: Tensor) -> Tensor:
+        """(B, K): minus the squared distances of normalized features to the means (K, D)."""
+        phi = F.normalize(self.learner.model.features(x), dim=1)
+        return -torch.cdist(phi, means).square()
+
+    def _class_means(self) -> tuple[Tensor, Tensor]:
+        """(K, D) normalized means of the exemplars' normalized features, and (K,) whether there are any."""
+        learner = self.learner
+        n_classes = learner.model.n_classes
+        memory = learner.memory.split()
+        phi = F.normalize(learner.features(memory), dim=1)
+        sums = torch.zeros(n_classes, phi.shape[1], device=phi.device).index_add_(0, memory.labels, phi)
+        present = torch.bincount(memory.labels, minlength=n_classes)
+        return F.normalize(sums, dim=1), present
+
+
+class _Published(ICaRL):
+    """Rainbow Memory's code: other features, a classifier that is never trained, cross-entropy on new classes."""
+
+    def learn(self, task: Task) -> Iterator[Piece]:
+        optim = Optim(groups=(Group(self._trained),))
+        yield Work(self._begin)
+        yield Phase("stream", task.train, replay="concat", optim=optim)
+        yield Offer(task.train)
+        if self.learner.rehearses:
+            yield Work(self._keep)
+            yield Phase("memory", optim=optim)
+
+    def _begin(self) -> None:
+        learner, model = self.learner, self.learner.model
+        if not len(model.blocks):
+            with learner.seeded("init"):
+                model.head_kind = "unbiased"
+                model.add_block(self.config.features)
+                model.reset_head(model.n_classes)
+        self._keep()
+
+    def _keep(self) -> None:
+        """Every phase but those of the first task distils the network that it begins with."""
+        self.teacher = self.learner.frozen_copy() if self.learner.old else None
+
+    def _trained(self) -> list[nn.Parameter]:
+        """All but the classifier and the normalization before it."""
+        model = self.learner.model
+        linear = [p for b in model.blocks if isinstance(b, FeatureBlock) for p in b.linear.parameters()]
+        return [*model.backbone.parameters(), *linear]
+
+    def loss(self, batch: Batch) -> dict[str, Tensor]:
+        scores, n_old = self.learner.model(batch.x), len(self.learner.old)
         new = (batch.y >= n_old).float()
         loss = cross_entropies(batch.heads, scores, batch.y)
         if batch.y_mix is not None and batch.share is not None:
@@ -138,23 +172,7 @@ class ICaRL(Method):
             terms["distillation"] = distill.mean_where(errors, 1 - new)
         return terms
 
-    def prepare_evaluation(self) -> None:
-        self.means = self._class_means() if len(self.learner.memory) else ()
-
-    def predict(self, x: Tensor, task_label: int | None) -> Tensor:  # Algorithm 1
-        if not self.means:  # inside the first task there are no exemplars yet; its outputs are what there is
+    def predict(self, x: Tensor, task_label: int | None) -> Tensor:
+        if not self.means:
             return self.learner.model(x)  # type: ignore[no-any-return]
-        means, present = self.means
-        phi = F.normalize(self.learner.model.features(x), dim=1)
-        distance = torch.cdist(phi, means).square()
-        return -distance if self.published else (-distance).masked_fill(present == 0, float("-inf"))
-
-    def _class_means(self) -> tuple[Tensor, Tensor]:
-        """(K, D) normalized means of the exemplars' normalized features, and (K,) whether there are any."""
-        learner = self.learner
-        n_classes = learner.model.n_classes
-        memory = learner.memory.split()
-        phi = F.normalize(learner.features(memory), dim=1)
-        sums = torch.zeros(n_classes, phi.shape[1], device=phi.device).index_add_(0, memory.labels, phi)
-        present = torch.bincount(memory.labels, minlength=n_classes)
-        return F.normalize(sums, dim=1), present
+        return self._nearness(x, self.means[0])  # a class without exemplars has the mean 0

@@ -17,7 +17,8 @@ from tests.memory.stores import Flat, make_learner, make_memory, split_of
 def method_with(n_classes: int = 4, algorithm: str = "paper", **settings: float) -> ICaRL:
     memory = make_memory("prototype", 100)
     learner = make_learner(memory, seen=n_classes)
-    return ICaRL(ICaRL.Config(algorithm=algorithm, **settings), learner)  # type: ignore[arg-type]
+    config = ICaRL.Config(algorithm=algorithm, **settings)  # type: ignore[arg-type]
+    return ICaRL.variant(config)(config, learner)  # type: ignore[return-value]
 
 
 def batch_of(n: int, classes: int, seed: int = 0) -> Batch:

@@ -140,12 +140,12 @@ MUTANTS = [
         (
             "the teacher is exchanged at the task's beginning",
             "        kept = tuple(c",
-            "        self.teacher = None if not self.published else self.teacher\n        kept = tuple(c",
+            "        self.teacher = None\n        kept = tuple(c",
         ),
         (
             "published: the teacher is that of the task before",
-            "            if self.published:\n                yield Work(self._keep)\n",
-            "",
+            "            yield Work(self._keep)\n            yield Phase",
+            "            yield Phase",
         ),
         (
             "published: the teacher sees augmented images",
@@ -180,8 +180,8 @@ MUTANTS = [
         ),
         (
             "the farthest mean",
-            "return -distance if self.published else (-distance)",
-            "return distance if self.published else (distance)",
+            "return -torch.cdist(phi, means).square()",
+            "return torch.cdist(phi, means).square()",
         ),
         ("classes without exemplars may win", '.masked_fill(present == 0, float("-inf"))', ""),
     ),
