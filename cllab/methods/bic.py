@@ -77,59 +77,37 @@ class BiC(Method):
         self.held_out = torch.zeros(0, dtype=torch.bool, device=learner.device)
         self.live: list[nn.Parameter] = []
 
-    @property
-    def published(self) -> bool:
-        return bool(self.config.algorithm == "published")
+    @classmethod
+    def variant(cls, config: Config) -> type[Method]:
+        return _Published if config.algorithm == "published" else cls
 
     def learn(self, task: Task) -> Iterator[Piece]:
         settings = self.learner.settings
         yield Work(lambda: self._begin(task))
         yield Phase("stream", lambda: self._offered(task), len(task.train), replay="concat", cutmix=False)
-        if self.published:
-            yield Work(lambda: self._close_phase(task))
-        if self.published or not self.learner.rehearses:
+        if not self.learner.rehearses:
             yield from self._stage_2(task, settings.epochs)
         yield Offer(lambda: self._offered(task))
         if self.learner.rehearses:
             yield Phase("memory", cutmix=False)
-            if self.published:
-                yield Work(lambda: self._close_phase(task))
             yield from self._stage_2(task, settings.memory_epochs)
-        if not self.published:
-            yield Work(self._keep)
+        yield Work(self._keep)
 
     def _begin(self, task: Task) -> None:
         learner, model = self.learner, self.learner.model
-        kept = learner.old if self.published else tuple(c for c in learner.old if c not in learner.own)
+        kept = tuple(c for c in learner.old if c not in learner.own)
         self.kept = torch.tensor(kept, dtype=torch.long, device=learner.device)
-        if self.published:
-            with learner.seeded("init"):
-                model.add_block(self.config.features)
-                model.reset_head(model.n_classes)
         self.bias = torch.cat([self.bias, torch.tensor([[1.0, 0.0]], device=learner.device)])
         grown = torch.full((model.n_classes - len(self.group),), task.index, device=learner.device)
-        self.group = torch.cat([self.group, grown])
         own = torch.tensor(task.classes, device=learner.device)
-        self.group = self.group.index_fill(0, own[own < len(self.group)], task.index)
-        if self.published:
-            # the last group of outputs is the one that is corrected, whatever the task
-            size = max(1, len(task.classes))
-            self.group = torch.full_like(self.group, -1)
-            self.group[-size:] = task.index if round(model.n_classes / size) - 1 == task.index else -1
+        group = torch.cat([self.group, grown])
+        self.group = group.index_fill(0, own[own < len(group)], task.index)
         self.held_out = torch.zeros(len(task.train), dtype=torch.bool, device=learner.device)
-        if not self.published:
-            self._hold_out(task, remove=True)
-        else:
-            self._trim(self.n_valid // max(1, len(learner.old) or 1) if learner.old else self.n_valid)
+        self._hold_out(task)
 
     def _offered(self, task: Task) -> Split:
         """What is trained on and offered to the memory: the task's stream without what is held out."""
         return task.train.subset((~self.held_out).nonzero().flatten()) if self.held_out.any() else task.train
-
-    def _close_phase(self, task: Task) -> None:
-        """The published code holds out, and teaches, what it has after every phase."""
-        self._hold_out(task, remove=False)
-        self._keep()
 
     def _keep(self) -> None:
         self.teacher = self.learner.frozen_copy()
@@ -156,8 +134,7 @@ class BiC(Method):
 
     def _held(self, task: Task) -> int:
         """How many images are held out then: as many of every class."""
-        seen = self.learner.stream.seen(task.index - self.published) or self.learner.stream.seen(task.index)
-        return self.n_valid - self.n_valid % len(seen)
+        return self.n_valid - self.n_valid % len(self.learner.stream.seen(task.index))
 
     def _validation(self) -> Split:
         images = TensorImages(self.valid["images"])
@@ -169,9 +146,7 @@ class BiC(Method):
 
     def loss(self, batch: Batch) -> dict[str, Tensor]:
         learner = self.learner
-        scores = learner.model(batch.x)
-        if self.published:
-            scores = self._corrected(scores)
+        scores = self._trained(learner.model(batch.x))
         classification = cross_entropy(learner.heads, scores, batch.y)
         if self.teacher is None or not self.config.distill:
             return {"cross-entropy": classification}
@@ -182,6 +157,10 @@ class BiC(Method):
             before = self._corrected(self.teacher(batch.x), before=True)
         distillation = distill.soft_cross_entropy(self._old(scores), self._old(before), TEMPERATURE)  # Eq. 2
         return {"cross-entropy": (1 - share) * classification, "distillation": share * distillation}  # Eq. 3
+
+    def _trained(self, scores: Tensor) -> Tensor:
+        """The scores that stage 1 trains: as the network gives them."""
+        return scores
 
     def _old(self, scores: Tensor) -> Tensor:
         """The scores that are distilled: (B, k) of the old classes; where the task is named, (B t, C) task by task."""
@@ -215,30 +194,32 @@ class BiC(Method):
             self.bias[task] = torch.stack([p.detach() for p in self.live])
         self.live = []
 
-    def _hold_out(self, task: Task, *, remove: bool) -> None:
+    def _hold_out(self, task: Task) -> None:
         """Take validation images of the task's classes from its stream, as many of each class as of every other."""
         learner = self.learner
         if self.n_valid == 0:
             return
         quota = self.n_valid // max(1, len(learner.seen))
-        if remove:
-            self._trim(quota)
-            own = distill.columns(learner.own, learner.model.n_classes, learner.device)
-        else:
-            own = torch.ones(learner.model.n_classes, device=learner.device)
-            quota = self.n_valid // max(1, len(learner.old) or len(learner.seen))
+        self._trim(quota)
+        n_classes = learner.model.n_classes
+        room = (quota - torch.bincount(self.valid["labels"], minlength=n_classes)).clamp(min=0)
+        own = distill.columns(learner.own, n_classes, learner.device)
+        self.held_out = self._take(task, torch.where(own > 0, room, 0))
+
+    def _take(self, task: Task, room: Tensor) -> Tensor:
+        """Put random images of the task's stream into the validation set, at most `room` (K,) of every class.
+
+        Returns (N,) bool, which ones.
+        """
         labels = task.train.labels
-        held = torch.bincount(self.valid["labels"], minlength=learner.model.n_classes)
-        room = (quota - held).clamp(min=0) if remove else torch.full_like(held, quota)
-        order = torch.randperm(len(labels), generator=learner.rng.cpu("memory")).to(learner.device)
-        taken = (ranks_within_class(labels, order) < room[labels]) & (own[labels] > 0)
-        if remove:
-            self.held_out = taken
+        order = torch.randperm(len(labels), generator=self.learner.rng.cpu("memory")).to(self.learner.device)
+        taken = ranks_within_class(labels, order) < room[labels]
         chosen = taken.nonzero().flatten()
         self.valid = {
             "images": torch.cat([self.valid["images"], task.train.fetch(chosen)]),
             "labels": torch.cat([self.valid["labels"], labels[chosen]]),
         }
+        return taken
 
     def _trim(self, quota: int) -> None:
         """Cut the validation set to `quota` images of every class."""
@@ -246,3 +227,51 @@ class BiC(Method):
         if len(labels):
             kept = ranks_within_class(labels, torch.arange(len(labels), device=labels.device)) < quota
             self.valid = {k: v[kept] for k, v in self.valid.items()}
+
+
+class _Published(BiC):
+    """Rainbow Memory's code: another feature block at every task, the last group of outputs alone corrected, images
+    held out of nothing."""
+
+    def learn(self, task: Task) -> Iterator[Piece]:
+        settings = self.learner.settings
+        yield Work(lambda: self._begin(task))
+        yield Phase("stream", task.train, replay="concat", cutmix=False)
+        yield Work(lambda: self._close_phase(task))
+        yield from self._stage_2(task, settings.epochs)
+        yield Offer(task.train)
+        if self.learner.rehearses:
+            yield Phase("memory", cutmix=False)
+            yield Work(lambda: self._close_phase(task))
+            yield from self._stage_2(task, settings.memory_epochs)
+
+    def _begin(self, task: Task) -> None:
+        learner, model = self.learner, self.learner.model
+        self.kept = torch.tensor(learner.old, dtype=torch.long, device=learner.device)
+        with learner.seeded("init"):
+            model.add_block(self.config.features)
+            model.reset_head(model.n_classes)
+        self.bias = torch.cat([self.bias, torch.tensor([[1.0, 0.0]], device=learner.device)])
+        # the last group of outputs is the one that is corrected, whatever the task
+        size = max(1, len(task.classes))
+        self.group = torch.full((model.n_classes,), -1, device=learner.device)
+        self.group[-size:] = task.index if round(model.n_classes / size) - 1 == task.index else -1
+        self._trim(self.n_valid // max(1, len(learner.old)))
+
+    def _close_phase(self, task: Task) -> None:
+        """After every phase images are held out, beside those that are, and the network is the next teacher."""
+        self._hold_out(task)
+        self._keep()
+
+    def _hold_out(self, task: Task) -> None:
+        learner = self.learner
+        if self.n_valid:
+            quota = self.n_valid // max(1, len(learner.old) or len(learner.seen))
+            self._take(task, torch.full((learner.model.n_classes,), quota, device=learner.device))
+
+    def _held(self, task: Task) -> int:
+        stream = self.learner.stream
+        return self.n_valid - self.n_valid % len(stream.seen(task.index - 1) or stream.seen(task.index))
+
+    def _trained(self, scores: Tensor) -> Tensor:
+        return self._corrected(scores)

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Any, cast
+from collections import Counter
+from typing import Any
 
 import numpy as np
 import pytest
@@ -10,7 +11,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from tests.engine.sessions import close, rehearse, watch
+from cllab.learner.phases import Offer
+from tests.engine.sessions import close, pieces, rehearse, watch
 from tests.methods.oracle import (
     NAMED,
     at_task,
@@ -222,11 +224,13 @@ def test_the_published_validation_images_are_also_trained_on() -> None:
     session = at_task(
         "bic", 0, fidelity="reference", memory={"capacity": 60}, method={"features": 8}, train={"memory_epochs": 1}
     )
-    method, task = cast("Any", session.method), session.stream.tasks[0]
-    assert len(method._offered(task)) == len(task.train)
+    task, trained = session.stream.tasks[0], Counter[int]()
+    watch(session, lambda batch: trained.update(batch.ids.tolist()))
     learn(session)
-    assert len(method._offered(task)) == len(task.train)
-    valid = method.valid  # type: ignore[attr-defined]
+    assert len(trained) == len(task.train) // 16 * 16, "whole batches of all that there is"
+    (offered,) = (piece.split for piece in pieces(session) if isinstance(piece, Offer))
+    assert offered is task.train
+    valid = session.method.valid  # type: ignore[attr-defined]
     assert torch.bincount(valid["labels"]).tolist() == [3, 3], "6 held out, for 2 classes"
 
 

@@ -197,8 +197,8 @@ MUTANTS = [
         ),
         (
             "published: its own classes are not old",
-            "kept = learner.old if self.published else",
-            "kept = learner.old if False else",
+            "self.kept = torch.tensor(learner.old,",
+            "self.kept = torch.tensor(tuple(c for c in learner.old if c not in learner.own),",
         ),
         (
             "the share is turned round",
@@ -212,12 +212,12 @@ MUTANTS = [
         ),
         (
             "published: the teacher is that of the task before",
-            "remove=False)\n        self._keep()",
-            "remove=False)\n        self.teacher or self._keep()",
+            "self._hold_out(task)\n        self._keep()",
+            "self._hold_out(task)\n        self.teacher or self._keep()",
         ),
         (
             "the teacher is never made",
-            "        if not self.published:\n            yield Work(self._keep)\n",
+            "        yield Work(self._keep)\n",
             "",
         ),
         (
@@ -272,7 +272,7 @@ MUTANTS = [
             "return task.train",
         ),
         ("the memory keeps its capacity", "memory.capacity -= self.n_valid", "memory.capacity -= 0"),
-        ("old validation images are not cut", "            self._trim(quota)\n", ""),
+        ("old validation images are not cut", "        self._trim(quota)\n", ""),
         (
             "a quota of the old classes",
             "quota = self.n_valid // max(1, len(learner.seen))\n",
@@ -285,13 +285,13 @@ MUTANTS = [
         ),
         (
             "published: one block for all tasks",
-            "                model.add_block(self.config.features)\n",
-            "                model.add_block(self.config.features) if not len(model.blocks) else None\n",
+            "            model.add_block(self.config.features)\n",
+            "            model.add_block(self.config.features) if not len(model.blocks) else None\n",
         ),
         (
             "published: validation images are taken out",
-            "self._hold_out(task, remove=False)",
-            "self._hold_out(task, remove=True)",
+            'yield Phase("stream", task.train, replay="concat", cutmix=False)',
+            'yield Phase("stream", task.train.subset(torch.arange(9)), replay="concat", cutmix=False)',
         ),
     ),
 ]
