@@ -11,6 +11,7 @@ from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import Any
 
+import pytest
 from textual import events
 from textual._context import active_app
 from textual.app import App
@@ -22,6 +23,11 @@ from cllab.tui.app import CllabApp
 from cllab.tui.settings import Settings
 
 SIZES = ((80, 24), (120, 36), (160, 45))
+TWO_QUICK = [
+    pytest.param(size, id=f"{size[0]}x{size[1]}", marks=[pytest.mark.slow] if size == SIZES[2] else [])
+    for size in SIZES
+]
+"""The sizes for long stories: the largest, whose layout others look at, with the slow tests."""
 LOOK = 0.003
 """Seconds between two looks at whether an app rests."""
 GOLDEN = Path(__file__).with_name("golden")

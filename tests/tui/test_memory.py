@@ -19,7 +19,7 @@ from cllab.tui.widgets.heat_strip import HeatStrip
 from cllab.tui.widgets.memory_bar import MemoryBar
 from cllab.tui.widgets.thumbs import ThumbGrid
 from tests.tui.recorded import make_run
-from tests.tui.stories import SIZES, make_app, press, shown, tell, until
+from tests.tui.stories import TWO_QUICK, make_app, press, shown, tell, until
 
 
 async def open_memory(pilot: Pilot[Any], app: Any) -> MemoryScreen:
@@ -30,7 +30,7 @@ async def open_memory(pilot: Pilot[Any], app: Any) -> MemoryScreen:
     return app.screen
 
 
-@pytest.mark.parametrize("size", SIZES, ids=lambda s: f"{s[0]}x{s[1]}")
+@pytest.mark.parametrize("size", TWO_QUICK)
 def test_pictures_policy_bytes_and_scrubbing(finished: Run, size: tuple[int, int]) -> None:
     app = make_app(finished)
 

@@ -15,7 +15,7 @@ from cllab.tui.player import Player, Timeline, first_speed
 from cllab.tui.widgets.scrub_bar import ScrubBar
 from cllab.tui.widgets.thumbs import ThumbGrid
 from tests.tui.recorded import make_run, records
-from tests.tui.stories import SIZES, make_app, press, shown, tell, until
+from tests.tui.stories import TWO_QUICK, make_app, press, shown, tell, until
 
 
 async def player_of(pilot: Pilot[Any], app: Any) -> Player:
@@ -24,7 +24,7 @@ async def player_of(pilot: Pilot[Any], app: Any) -> Player:
     return app.feed
 
 
-@pytest.mark.parametrize("size", SIZES, ids=lambda s: f"{s[0]}x{s[1]}")
+@pytest.mark.parametrize("size", TWO_QUICK)
 def test_playing_holding_and_scrubbing(finished: Run, size: tuple[int, int]) -> None:
     app = make_app(finished, mode="replay", rate=20.0)
 
