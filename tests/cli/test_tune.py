@@ -115,7 +115,9 @@ def test_an_interrupted_tune_goes_on(
     def interrupted(config: Any, *rest: Any, **named: Any) -> Any:
         calls.append(config.train.lr)
         if len(calls) == 2:
-            return store.create(config), EXIT_INTERRUPTED
+            run = store.create(config)
+            os.utime(run.folder, (0, 0))  # else it might just be starting
+            return run, EXIT_INTERRUPTED
         return real(config, *rest, **named)
 
     with monkeypatch.context() as patch:

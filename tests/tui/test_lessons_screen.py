@@ -39,7 +39,7 @@ def still(**settings: Any) -> Any:
         for size in SIZES
         for glyphs in ("unicode", "ascii")
         # every size and every set of signs once; all of them with the slow tests
-        for quick in [(size, glyphs) in ((SIZES[0], "ascii"), (SIZES[1], "unicode"))]
+        for quick in [(size, glyphs) in ((SIZES[1], "unicode"),)]
     ],
 )
 def test_space_goes_through_every_lesson(size: tuple[int, int], glyphs: str) -> None:
@@ -75,7 +75,7 @@ def test_space_goes_through_every_lesson(size: tuple[int, int], glyphs: str) -> 
 
 def test_a_question_is_answered_and_the_curve_goes_on(monkeypatch: pytest.MonkeyPatch) -> None:
     # on a busy machine a short drawing is over before it is looked at
-    monkeypatch.setattr("cllab.tui.screens.lessons.SECONDS", 60.0)
+    monkeypatch.setattr("cllab.tui.screens.lessons.SECONDS", 12.0)
     app = make_app(mode="lessons")
 
     async def act(pilot: Pilot[Any]) -> None:

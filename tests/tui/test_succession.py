@@ -71,7 +71,7 @@ def test_the_queue_writes_who_belongs_together(tmp_path: Path, monkeypatch: pyte
     assert all(run.queue() == tuple(r.id for r in runs) for run in runs)
 
 
-@pytest.mark.parametrize("mode", ["live", "memory"])
+@pytest.mark.parametrize("mode", ["live", pytest.param("memory", marks=pytest.mark.slow)])
 def test_the_seed_that_trains_is_followed(tmp_path: Path, mode: str) -> None:
     one, two, _ = three(tmp_path / "runs")
     lock = RunLock(one.lock_path)
