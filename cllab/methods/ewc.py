@@ -14,8 +14,9 @@ The default strength was chosen on images set aside: training and test images dr
 1 and 2, steps taken implicitly. Last accuracy in percent at strengths 0, 1, 10: 88.3, 88.5, 89.0 on Blurry10-Online
 with 10,000 images and 500 stored; at 0, 3, 30, 300, 3000: 58.3, 66.6, 65.7, 51.5, 33.6 on ten permutations of 1,000
 images. 10 is best on the one and lies within the flat top, 3 to 30, of the other. `cllab tune` on the shipped presets
-(held-out images, two seeds, three permutations) does not tell these strengths apart: at 0, 1, 3, 10, 30 it gives 90.8, 90.9,
-90.1, 90.3, 89.0 (deviations of 0.2 to 1.1) on Blurry10, and 73.1, 74.6, 74.6, 73.4, 73.9 (0.2 to 2.8) on permutations.
+(held-out images, two seeds, three permutations) does not tell these strengths apart: at 0, 1, 3, 10, 30 it gives 90.8,
+90.9, 90.1, 90.3, 89.0 (deviations of 0.2 to 1.1) on Blurry10, and 73.1, 74.6, 74.6, 73.4, 73.9 (0.2 to 2.8) on
+permutations.
 """
 
 from __future__ import annotations
