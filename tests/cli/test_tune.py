@@ -171,6 +171,7 @@ def matrices(store: RunStore) -> dict[int, Any]:
     return {r["seed"]: r["accuracy_matrix"] for r in (run.result() for run in store) if r and r["status"] == "done"}
 
 
+@pytest.mark.slow
 def test_runs_at_once_are_the_runs_one_after_another(cllab: Cllab, plan: str, store: RunStore, tmp_path: Path) -> None:
     one = cllab("table", plan, "--runs", str(tmp_path / "one"), "--quiet")
     two = cllab("table", plan, "--jobs", "2")

@@ -79,7 +79,10 @@ def gallery(chart: Chart, sizes: tuple[tuple[int, int], ...] = SIZES) -> str:
     return "\n".join(f"== {w}x{h}\n{text(chart, w, h)}" for w, h in sizes)
 
 
-@pytest.mark.parametrize("name", STORIES)
+LONG = pytest.param("many", marks=pytest.mark.slow)
+
+
+@pytest.mark.parametrize("name", [LONG if name == "many" else name for name in STORIES])
 def test_accuracy_and_forgetting_lines(name: str) -> None:
     curves = accuracy_curves(state_of(name))
     chart, lost = (
