@@ -32,6 +32,11 @@ class TypeAhead:
         self._aimed: deque[tuple[Key, Widget]] = deque(maxlen=AIMED)
         self._held: deque[Key] = deque()
 
+    @property
+    def waits(self) -> bool:
+        """Whether there are keys that are still to be aimed again."""
+        return bool(self._held)
+
     def keeps(self, key: Key) -> bool:
         """Whether `key` is kept for now: one that comes back without having acted, its aim no longer being the focus,
         and whatever is read after it until it was aimed again."""

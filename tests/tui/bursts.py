@@ -173,6 +173,11 @@ async def settle(pilot: Any) -> None:
     """Wait until nothing is left to do, but for what goes on by itself."""
     for _ in range(3):
         await pilot.pause()
+    for _ in range(200):  # keys that came faster than what they are meant for act when that is there
+        if not pilot.app._typed.waits:
+            return
+        await pilot.pause(0.01)
+    raise AssertionError("keys that were typed ahead wait for ever")
 
 
 # -- what must hold whatever was pressed

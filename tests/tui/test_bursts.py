@@ -82,6 +82,13 @@ DIALOGS: dict[str, Push] = {
 PLACES = ("setup", "live", "replay", "memory", "runs", "explain", "lessons", *DIALOGS)
 
 
+@pytest.fixture(autouse=True)
+def _nothing_is_fetched(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Keys may lead to a download and begin it; none gets anywhere."""
+    for scheme in ("http", "https"):
+        monkeypatch.setenv(f"{scheme}_proxy", "http://127.0.0.1:9")
+
+
 def fire(place: str, n: int, folder: Path, seed: int = SEED) -> None:
     """`n` bursts at a place; wherever they lead, every few of them begin there again.
 
@@ -91,12 +98,19 @@ def fire(place: str, n: int, folder: Path, seed: int = SEED) -> None:
     mode = place if place not in DIALOGS else "setup"
     app = app_at(folder, mode)
 
+    async def bare(pilot: Any) -> None:
+        """Until nothing lies over the mode's own screen."""
+        for _ in range(50):
+            if len(app.screen_stack) == 1:
+                return
+            app.pop_screen()
+            await settle(pilot)
+        raise AssertionError(f"one dialog opens the next for ever:\n{shown(app)}")
+
     async def home(pilot: Any) -> None:
         burst(app, "escape", "escape", "escape")
         await settle(pilot)
-        while len(app.screen_stack) > 1:
-            app.pop_screen()
-            await pilot.pause()
+        await bare(pilot)
         assert app._driver is not None
         await pilot.resize_terminal(120, 36)
         if mode in ("live", "replay", "memory"):
@@ -106,7 +120,9 @@ def fire(place: str, n: int, folder: Path, seed: int = SEED) -> None:
             app.switch_mode(mode)
             await pilot.pause()
         if place in DIALOGS:
-            await until(pilot, lambda: isinstance(app.screen, SetupScreen))
+            # an answer that was given before may only now open the next question
+            await until(pilot, lambda: isinstance(app.screen_stack[0], SetupScreen))
+            await bare(pilot)
             await app.push_screen(DIALOGS[place](app))
 
     async def story(pilot: Any) -> None:
