@@ -213,11 +213,9 @@ class Ring(Memory):
     def attach(self, name: str, width: int) -> Tensor:
         """The float payload column `name` (rows, at least width), made or widened by zeros when need be."""
         known = self.buffers.get(name)
-        if known is None or known.shape[1] < width:
-            fresh = torch.zeros(len(self.buffers["labels"]), width, device=self.device)
-            if known is not None:
-                fresh[:, : known.shape[1]] = known
-            self.buffers[name] = fresh
+        if known is None:
+            known = torch.zeros(len(self.buffers["labels"]), width, device=self.device)
+        self.buffers[name] = widened(known, width)
         return self.buffers[name]
 
     # -- checkpoints
@@ -252,7 +250,7 @@ class Ring(Memory):
         labels: Tensor,
         ids: Tensor,
         learner: Learner,
-        columns: Mapping[str, Tensor] = NONE,
+        columns: Mapping[str, Tensor],
     ) -> None:
         rows, buffers = slice(at, at + n), self.buffers
         buffers["images"][rows] = raw

@@ -16,7 +16,6 @@ from typing import Literal
 import torch
 from torch import Tensor
 
-from cllab.data.base import Split, TensorImages
 from cllab.errors import UsageError
 from cllab.learner.heads import cross_entropy
 from cllab.memory.ring import Ring
@@ -101,5 +100,4 @@ class ER(Method):
         memory = self.learner.memory
         if batch.phase == "memory" or memory.info.per_task or memory.capacity == 0:
             return
-        positions = torch.arange(len(batch.y), device=batch.y.device)
-        memory.update(Split(TensorImages(batch.raw), positions, batch.y, ids=batch.ids), self.learner)
+        rp.store(batch, self.learner)

@@ -70,6 +70,14 @@ def session(
     return made
 
 
+def learned(made: Session) -> int:
+    """Learn the stream of the first task; how many steps that took."""
+    before = made.learner.step
+    made.loop.begin()
+    made.loop.fit(Phase("stream", made.stream.tasks[0].train))
+    return made.learner.step - before
+
+
 def per_step(work: Callable[[], int]) -> float:
     """Milliseconds a step of `work`, which returns how many it did."""
     began = time.perf_counter()
@@ -98,10 +106,7 @@ def loop_overhead(name: str, shape: tuple[int, int, int], model: str, steps: int
         return steps
 
     def ours() -> int:
-        before = learner.step
-        made.loop.begin()
-        made.loop.fit(Phase("stream", task.train))
-        return learner.step - before
+        return learned(made)
 
     per_step(bare), per_step(ours)
     pairs = [(per_step(bare), per_step(ours)) for _ in range(rounds)]
@@ -147,10 +152,7 @@ def small_steps(method: str, steps: int, rounds: int) -> float:
         return steps
 
     def ours() -> int:
-        before = learner.step
-        made.loop.begin()
-        made.loop.fit(Phase("stream", task.train))
-        return learner.step - before
+        return learned(made)
 
     def spent(work: Callable[[], int]) -> float:
         began = time.process_time()

@@ -360,8 +360,8 @@ MUTANTS = [
         ),
         (
             "a wider payload loses what it held",
-            "                fresh[:, : known.shape[1]] = known\n",
-            "                pass\n",
+            "self.buffers[name] = widened(known, width)\n        return",
+            "self.buffers[name] = widened(known if known.shape[1] >= width else known * 0, width)\n        return",
         ),
         (
             "held samples are replayed",

@@ -80,16 +80,6 @@ MUTANTS = [
             "memory.take(memory.draw(n, generator, current=True)[0])",
         ),
         ("one step a batch", "for _ in range(self.config.steps):", "for _ in range(1):"),
-        (
-            "stores the images as they were augmented",
-            "memory.update(Split(TensorImages(batch.raw), positions",
-            "memory.update(Split(TensorImages(batch.x.clamp(0, 1).mul(255).byte()), positions",
-        ),
-        (
-            "stores one sample of a batch",
-            "positions = torch.arange(len(batch.y), device=batch.y.device)",
-            "positions = torch.arange(1)",
-        ),
     ),
     *of(
         "cllab/methods/agem.py",
@@ -402,6 +392,25 @@ MUTANTS = [
             "return False",
         ),
         ("not all of the stream is stored", "len(fresh), device", "len(fresh) - 1, device"),
+    ),
+    *of(
+        "cllab/methods/_replay.py",
+        oracles(
+            "er_is_the_mean_over_stream_and_replay_together",
+            "rehearsing_er_draws_nothing_and_offers_its_memory_nothing",
+        )
+        + " tests/memory tests/methods/test_bilevel.py"
+        + " tests/methods/test_replay.py::test_er_remembers_samples_as_they_were_and_not_as_they_were_augmented",
+        (
+            "stores the images as they were augmented",
+            "Split(TensorImages(fresh.raw), positions",
+            "Split(TensorImages(fresh.x.clamp(0, 1).mul(255).byte()), positions",
+        ),
+        (
+            "stores one sample of a batch",
+            "positions = torch.arange(len(fresh), device=fresh.y.device)",
+            "positions = torch.arange(1)",
+        ),
     ),
     *of(
         "cllab/learner/heads.py",
