@@ -27,6 +27,10 @@ def test_the_map_has_every_room_and_no_other() -> None:
     rooms = {p.name for p in package.iterdir() if (p / "__init__.py").is_file()}
     modules = {p.name for p in package.glob("[a-z]*.py")}
     assert told == rooms | modules
+    tested = {p.parent.relative_to(ROOT / "tests").parts[0] for p in ROOT.glob("tests/*/test_*.py")}
+    assert rooms - {"io"} <= tested
+    whole = {"test_contributing.py", "test_imports.py", "test_packages.py", "test_readme.py", "test_units.py"}
+    assert {p.name for p in ROOT.glob("tests/test_*.py")} == whole | {"test_metrics.py"}
 
 
 def test_the_policy_is_found_described_and_works(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -2,7 +2,7 @@
 
 from tests.mutations.mutant import of
 
-HEADS = "tests/methods/test_heads.py::test"
+HEADS = "tests/learner/test_heads.py::test"
 BIC = "tests/methods/test_bic.py::test"
 ORACLES = "tests/methods/test_oracles_distill.py::test"
 LWF = " ".join(

@@ -215,7 +215,7 @@ MUTANTS = [
     ),
     *of(
         "cllab/memory/uncertainty.py",
-        "tests/methods/test_heads.py::test_uncertainty_is_of_the_classes_of_a_samples_task "
+        "tests/learner/test_heads.py::test_uncertainty_is_of_the_classes_of_a_samples_task "
         + some(
             "published_stride_example",
             "even_picks_are_at_floor_of_j_n_over_q",

@@ -414,7 +414,7 @@ MUTANTS = [
     ),
     *of(
         "cllab/learner/heads.py",
-        "tests/methods/test_heads.py",
+        "tests/learner/test_heads.py",
         (
             "a label is its own place",
             "F.cross_entropy(self.scores(logits, y), self.place.index_select(0, y))",

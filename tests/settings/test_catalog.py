@@ -13,7 +13,7 @@ from cllab.errors import UsageError
 from cllab.settings import catalog, registry
 from cllab.settings.spec import ComponentSpec
 
-OWN = Path(__file__).with_name("my_method.py")
+OWN = Path(__file__).parents[1] / "my_method.py"
 
 
 def test_the_catalogue_in_the_package_is_fresh() -> None:

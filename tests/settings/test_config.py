@@ -223,7 +223,7 @@ def test_the_signature_groups_the_seeds_of_one_experiment() -> None:
 
 
 def test_a_method_file_is_found_beside_the_preset(tmp_path: Path) -> None:
-    (tmp_path / "my_idea.py").write_text(Path(__file__).with_name("my_method.py").read_text())
+    (tmp_path / "my_idea.py").write_text((Path(__file__).parents[1] / "my_method.py").read_text())
     text = '[method]\nfile = "my_idea.py"\n[dataset]\nname = "digits"\n'
     config = RunConfig.from_toml(text, where="x.toml", base=tmp_path)
     assert config.method.name == "my-idea"
