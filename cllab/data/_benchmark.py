@@ -105,7 +105,8 @@ def to_dataset(name: str, info: DatasetInfo, found: Benchmark, device: torch.dev
         ends = torch.tensor([len(p.labels) for p in parts]).cumsum(0).tolist()
         spans.append(list(zip([0, *ends], ends, strict=False)))
     train, test = splits
-    actual = replace(info, n_classes=n_classes, shape=train.shape, n_train=len(train), n_test=len(test))
+    c, h, w = train.shape
+    actual = replace(info, n_classes=n_classes, shape=(c, h, w), n_train=len(train), n_test=len(test))
     names = [_named(d, t) for t, d in enumerate(found.descriptors)]
     notes = {"benchmark": {"path": str(found.path), "names": names, "train": spans[0], "test": spans[1]}}
     classes = tuple(str(c) for c in range(n_classes))

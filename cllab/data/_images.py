@@ -24,29 +24,33 @@ _WINDOW_BYTES = 256 << 20
 
 
 class HostImages:
-    """Images in host memory, usually a memory map, that do not fit on the device: batches travel."""
+    """Images, or latents, in host memory, usually a memory map, that do not fit on the device: batches travel."""
 
     def __init__(self, pixels: Tensor, device: torch.device | str) -> None:
         self._pixels = pixels
         self.device = torch.device(device)
 
     @property
-    def shape(self) -> tuple[int, int, int]:
+    def shape(self) -> tuple[int, ...]:
         """(C, H, W) of every image."""
-        _, c, h, w = self._pixels.shape
-        return c, h, w
+        return tuple(self._pixels.shape[1:])
+
+    @property
+    def dtype(self) -> torch.dtype:
+        """As they lie there."""
+        return self._pixels.dtype
 
     @property
     def nbytes(self) -> int:
-        """Bytes that all images take as uint8."""
-        return self._pixels.numel()
+        """Bytes that all of them take."""
+        return self._pixels.numel() * self._pixels.element_size()
 
     def __len__(self) -> int:
         return len(self._pixels)
 
     def fetch(self, index: Tensor) -> Tensor:
-        """Images `index` (B,) long, as (B, C, H, W) uint8 on the device."""
-        out = _staging((len(index), *self.shape), self.device)
+        """Images `index` (B,) long, as (B, C, H, W) uint8 on the device; latents as they are."""
+        out = _staging((len(index), *self.shape), self.device, self.dtype)
         torch.index_select(self._pixels, 0, index.cpu(), out=out)
         return out.to(self.device, non_blocking=True)
 
@@ -77,6 +81,11 @@ class FolderImages:
     def shape(self) -> tuple[int, int, int]:
         """(C, H, W) of every image."""
         return self._files.rule.shape
+
+    @property
+    def dtype(self) -> torch.dtype:
+        """uint8, always."""
+        return torch.uint8
 
     @property
     def nbytes(self) -> int:
@@ -164,6 +173,6 @@ def _room(device: torch.device) -> float:
     return free * _DEVICE_SHARE
 
 
-def _staging(shape: Sequence[int], device: torch.device) -> Tensor:
+def _staging(shape: Sequence[int], device: torch.device, dtype: torch.dtype = torch.uint8) -> Tensor:
     """Host memory for a batch; page-locked where that lets the copy overlap with the device's work."""
-    return torch.empty(tuple(shape), dtype=torch.uint8, pin_memory=device.type == "cuda")
+    return torch.empty(tuple(shape), dtype=dtype, pin_memory=device.type == "cuda")

@@ -1,4 +1,4 @@
-"""Images as uint8 tensors on the device, and views of them.
+"""Images as uint8 tensors on the device, or latents in their place, and views of them.
 
 A dataset is two splits; a split is a view (indices and labels) of images that are stored once. Tasks of a stream are
 splits too, so a stream costs a few index tensors, not copies of the pixels.
@@ -24,19 +24,24 @@ class Images(Protocol):
     """Where pixels live: a tensor on the device, a memory map, a folder that is decoded as it is read."""
 
     @property
-    def shape(self) -> tuple[int, int, int]:
-        """(C, H, W) of every image."""
+    def shape(self) -> tuple[int, ...]:
+        """(C, H, W) of every image, or the shape of every latent."""
+        ...
+
+    @property
+    def dtype(self) -> torch.dtype:
+        """uint8 of images; floats of what enters the network as it is."""
         ...
 
     @property
     def nbytes(self) -> int:
-        """Bytes that all images take as uint8."""
+        """Bytes that all of them take."""
         ...
 
     def __len__(self) -> int: ...
 
     def fetch(self, index: Tensor) -> Tensor:
-        """Images `index` (B,) long, as (B, C, H, W) uint8 on the device the images were opened for."""
+        """Images `index` (B,) long, as (B, *shape) on the device the images were opened for."""
         ...
 
     def prefetch(self, index: Tensor) -> None:
@@ -46,18 +51,21 @@ class Images(Protocol):
 
 @dataclass(frozen=True)
 class TensorImages:
-    """Images in one uint8 tensor (N, C, H, W), on the CPU or an accelerator."""
+    """Images in one uint8 tensor (N, C, H, W), or latents in one of floats (N, ...), on the CPU or an accelerator."""
 
     pixels: Tensor
 
     @property
-    def shape(self) -> tuple[int, int, int]:
-        _, c, h, w = self.pixels.shape
-        return c, h, w
+    def shape(self) -> tuple[int, ...]:
+        return tuple(self.pixels.shape[1:])
+
+    @property
+    def dtype(self) -> torch.dtype:
+        return self.pixels.dtype
 
     @property
     def nbytes(self) -> int:
-        return self.pixels.numel()
+        return self.pixels.numel() * self.pixels.element_size()
 
     def __len__(self) -> int:
         return len(self.pixels)
@@ -77,8 +85,12 @@ class JoinedImages:
     second: Images
 
     @property
-    def shape(self) -> tuple[int, int, int]:
+    def shape(self) -> tuple[int, ...]:
         return self.first.shape
+
+    @property
+    def dtype(self) -> torch.dtype:
+        return self.first.dtype
 
     @property
     def nbytes(self) -> int:
@@ -91,7 +103,7 @@ class JoinedImages:
         n = len(self.first)
         if index.device.type == "cpu":
             early, late = (index < n).nonzero().flatten(), (index >= n).nonzero().flatten()
-            out = torch.empty(len(index), *self.shape, dtype=torch.uint8)
+            out = torch.empty(len(index), *self.shape, dtype=self.dtype)
             if len(early):
                 out.index_copy_(0, early, self.first.fetch(index[early]))
             if len(late):
@@ -100,7 +112,7 @@ class JoinedImages:
         # both stores are read for every row and one is kept: no data-dependent shape, so no host synchronisation
         early = self.first.fetch(index.clamp(max=n - 1))
         late = self.second.fetch((index - n).clamp(min=0))
-        return torch.where((index < n).view(-1, 1, 1, 1), early, late)
+        return torch.where((index < n).view(-1, *[1] * len(self.shape)), early, late)
 
     def prefetch(self, index: Tensor) -> None:
         n = len(self.first)
@@ -134,7 +146,7 @@ class Split:
         return len(self.index)
 
     @property
-    def shape(self) -> tuple[int, int, int]:
+    def shape(self) -> tuple[int, ...]:
         return self.images.shape
 
     @property
@@ -142,7 +154,7 @@ class Split:
         return self.index.device
 
     def fetch(self, positions: Tensor | slice) -> Tensor:
-        """Raw pixels at `positions` of this split: (B, C, H, W) uint8."""
+        """Raw pixels at `positions` of this split, (B, C, H, W) uint8; or latents, (B, ...) float."""
         raw = self.images.fetch(self.index[positions])
         return raw if self.transform is None else self.transform(raw)
 
@@ -181,8 +193,12 @@ class SeenImages:
         self._split = split
 
     @property
-    def shape(self) -> tuple[int, int, int]:
+    def shape(self) -> tuple[int, ...]:
         return self._split.shape
+
+    @property
+    def dtype(self) -> torch.dtype:
+        return self._split.images.dtype
 
     @property
     def nbytes(self) -> int:
@@ -269,7 +285,8 @@ class Dataset:
 
     @property
     def shape(self) -> tuple[int, int, int]:
-        return self.train.shape
+        c, h, w = self.train.shape
+        return c, h, w
 
 
 def hold_out(dataset: Dataset) -> Dataset:

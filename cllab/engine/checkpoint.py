@@ -18,7 +18,7 @@ from torch import Tensor, nn
 from cllab.errors import UsageError
 from cllab.models.base import Network
 
-FORMAT = 3
+FORMAT = 4
 
 
 class UnreadableError(UsageError):
@@ -132,10 +132,12 @@ def newest(path: Path, device: torch.device) -> tuple[dict[str, Any] | None, str
 def encode(value: Any) -> Any:
     """A method's attribute as tensors, numbers and containers; networks by their weights."""
     if isinstance(value, Network):
+        front = None if value.shares_front else value.frozen_front
         return {
             "__network__": value.state_dict(),
             "structure": value.structure,
             "train": value.training,
+            "front": None if front is None else front.state_dict(),
         }
     if isinstance(value, nn.Module):
         return {"__module__": value.state_dict()}
@@ -171,6 +173,8 @@ def decode(value: Any, now: Any, rebuild: Callable[[dict[str, Any], dict[str, An
         return value
     if "__network__" in value:
         network = rebuild(value["__network__"], value["structure"])
+        if value["front"] is not None and network.frozen_front is not None:
+            network.frozen_front.load_state_dict(value["front"])
         return network.train(value["train"])
     if "__module__" in value:
         now.load_state_dict(value["__module__"])

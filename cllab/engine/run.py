@@ -26,7 +26,7 @@ from cllab.learner.learner import Learner
 from cllab.learner.passes import Passes
 from cllab.learner.phases import Offer, Phase, Piece
 from cllab.learner.rng import Rng, derive
-from cllab.memory.base import Memory
+from cllab.memory.base import Memory, Payload
 from cllab.methods.base import Method
 from cllab.models.base import HeadKind, Network
 from cllab.record import events as ev
@@ -84,7 +84,7 @@ class Session:
             return network.to(memory_format=torch.channels_last) if device.type == "cuda" else network
 
         memory_cls, memory_config = build("memory", config.memory)
-        memory: Memory = memory_cls(memory_config, self.capacity, shape, device)
+        memory: Memory = memory_cls(memory_config, self.capacity, Payload("images", shape), device)
         base = self.dataset.info.base_augment
         if config.train.base_augment != "auto":
             base = ("crop", "flip") if config.train.base_augment == "crop-flip" else ()

@@ -108,7 +108,8 @@ class Learner:
 
     def frozen_copy(self) -> Network:
         """The model as it is now, in eval mode and without gradients: a teacher."""
-        teacher = copy.deepcopy(self.model).eval()
+        front = self.model.frozen_front  # learns no more: one is enough
+        teacher = copy.deepcopy(self.model, {} if front is None else {id(front): front}).eval()
         return teacher.requires_grad_(False)
 
     @contextlib.contextmanager
@@ -133,7 +134,9 @@ class Learner:
             self.model.train(training)
 
     def normalize(self, raw: Tensor) -> Tensor:
-        """(B, C, H, W) uint8 to float, with the dataset's mean and deviation."""
+        """(B, C, H, W) uint8 to float, with the dataset's mean and deviation; latents as they are, as float32."""
+        if raw.dtype != torch.uint8:
+            return raw.float()
         return normalize(raw, self.info.mean, self.info.std)
 
     def augment(self, raw: Tensor) -> Tensor:

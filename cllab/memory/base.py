@@ -37,6 +37,15 @@ class MemoryInfo:
     refuses: Mapping[str, str] = field(default_factory=dict)
 
 
+@dataclass(frozen=True)
+class Payload:
+    """What is stored of a sample: its image, or the latent that stands in its place."""
+
+    name: str
+    shape: tuple[int, ...]
+    dtype: torch.dtype = torch.uint8
+
+
 class Memory:
     """Base of every policy; a concrete one is final and lives alone in its file.
 
@@ -44,8 +53,9 @@ class Memory:
 
     Attributes:
         capacity: how many samples it may hold.
-        columns: payload by name, each (M, ...) on the device: images uint8, labels, ids, tasks, entered long, scores
-            float; and the columns of the splits that it was offered, for methods that store more than images. What was
+        payload_name: what is stored, "images" or "latents".
+        columns: by name, each (M, ...) on the device: images uint8, or the latents in their place, labels, ids, tasks,
+            entered long, scores float; and the columns of the splits that it was offered, for methods that store more than images. What was
             taken from it, splits too, stays what it is when the memory is updated.
     """
 
@@ -55,15 +65,16 @@ class Memory:
     class Config:
         """Replaced by every policy; fields are declared with `param`."""
 
-    def __init__(self, config: Any, capacity: int, shape: tuple[int, int, int], device: torch.device) -> None:
+    def __init__(self, config: Any, capacity: int, payload: Payload, device: torch.device) -> None:
         self.config = config
         self.capacity = capacity
+        self.payload_name = payload.name
         self.device = device
         self.added = 0
         self.evicted = 0
         empty = torch.empty(0, dtype=torch.long, device=device)
         self.columns: dict[str, Tensor] = {
-            "images": torch.empty(0, *shape, dtype=torch.uint8, device=device),
+            "images": torch.empty(0, *payload.shape, dtype=payload.dtype, device=device),
             "labels": empty,
             "ids": empty,
             "tasks": empty,
@@ -118,7 +129,7 @@ class Memory:
     def retrieve(self, n: int, generator: torch.Generator) -> tuple[Tensor, Tensor, Tensor]:
         """`n` samples, uniformly without replacement (all when fewer are stored).
 
-        generator: a CPU generator. Returns raw images (n, C, H, W) uint8, labels (n,), positions (n,) in the columns.
+        generator: a CPU generator. Returns raw images (n, C, H, W) uint8 or latents (n, ...) float, labels (n,), positions (n,) in the columns.
         """
         n = min(n, len(self))
         chosen = deliver(torch.randperm(len(self), generator=generator)[:n], self.device)
@@ -139,7 +150,8 @@ class Memory:
 
     def bytes(self) -> dict[str, int]:
         """Bytes by kind of payload."""
-        return {k: v.numel() * v.element_size() for k, v in self._held().items() if v.numel() and not _blank(k, v)}
+        held = {k: v for k, v in self._held().items() if v.numel() and not _blank(k, v)}
+        return {self.payload_name if k == "images" else k: v.numel() * v.element_size() for k, v in held.items()}
 
     def state_dict(self) -> dict[str, Any]:
         """Everything a checkpoint needs."""

@@ -16,7 +16,7 @@ from torch import Tensor
 
 from cllab.data.base import Split
 from cllab.learner.learner import Learner
-from cllab.memory.base import Memory, MemoryInfo
+from cllab.memory.base import Memory, MemoryInfo, Payload
 from cllab.settings.spec import param
 
 PICKS = 32
@@ -36,8 +36,8 @@ class Prototype(Memory):
             "herding", "Herding as in the paper, or the published code of Rainbow Memory", reference="published"
         )
 
-    def __init__(self, config: Any, capacity: int, shape: tuple[int, int, int], device: torch.device) -> None:
-        super().__init__(config, capacity, shape, device)
+    def __init__(self, config: Any, capacity: int, payload: Payload, device: torch.device) -> None:
+        super().__init__(config, capacity, payload, device)
         self.means: dict[str, Tensor] = {}
 
     def update(self, new: Split, learner: Learner) -> None:

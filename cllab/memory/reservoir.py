@@ -20,7 +20,7 @@ from torch import Tensor
 from cllab.data.augment._draw import deliver
 from cllab.data.base import Split, nothing, widened
 from cllab.learner.learner import Learner
-from cllab.memory.base import OWN, Memory, MemoryInfo, _gather
+from cllab.memory.base import OWN, Memory, MemoryInfo, Payload, _gather
 from cllab.settings.spec import param
 
 FEW = 64
@@ -40,12 +40,12 @@ class Reservoir(Memory):
             "exact", "Probability of insertion: exact, or the published code's off-by-one", reference="published"
         )
 
-    def __init__(self, config: Any, capacity: int, shape: tuple[int, int, int], device: torch.device) -> None:
+    def __init__(self, config: Any, capacity: int, payload: Payload, device: torch.device) -> None:
         self.seen = 0
         self._slots: dict[str, Tensor] = {}
         self._filled: dict[str, Tensor] = {}
         self._lent = False
-        super().__init__(config, capacity, shape, device)
+        super().__init__(config, capacity, payload, device)
 
     @property
     def columns(self) -> dict[str, Tensor]:

@@ -19,7 +19,7 @@ from cllab.data.augment._draw import deliver
 from cllab.data.base import Split, nothing, widened
 from cllab.errors import UsageError
 from cllab.learner.learner import Learner
-from cllab.memory.base import Memory, MemoryInfo
+from cllab.memory.base import Memory, MemoryInfo, Payload
 from cllab.settings.spec import param
 
 NONE: Mapping[str, Tensor] = {}
@@ -69,13 +69,13 @@ class Ring(Memory):
             "empty", "Slots not written yet: empty, or filled with the first sample, as published"
         )
 
-    def __init__(self, config: Any, capacity: int, shape: tuple[int, int, int], device: torch.device) -> None:
+    def __init__(self, config: Any, capacity: int, payload: Payload, device: torch.device) -> None:
         self.blocks: dict[str, list[Block]] = {"replay": [], "held": []}
         self.tasks: list[int] = []
         self.buffers: dict[str, Tensor] = {}
         self._earlier: dict[str, Tensor] = {}
         self._every: Tensor | None = None
-        super().__init__(config, capacity, shape, device)
+        super().__init__(config, capacity, payload, device)
 
     # -- what everyone sees
 

@@ -87,7 +87,7 @@ def vote_uncertainty(split: Split, learner: Learner, perturbation: str) -> Tenso
     The model predicts in eval mode over all of its classes, and the true label plays no role but where the scenario
     names the task: there only the classes of a sample's own task are voted for.
     """
-    views, heads = perturbations(perturbation), learner.heads
+    views, heads = perturbations(perturbation, split.images.dtype), learner.heads
     generator = learner.rng.cpu("perturb")
     votes = torch.zeros(len(split), learner.model.n_classes if heads is None else heads.width, device=split.device)
     with learner.bulk(), learner.passes.work("votes", len(split) * len(views)):

@@ -97,7 +97,9 @@ class Network(nn.Module):
 
     Attributes:
         at: the part behind which it is cut into a front and a back; empty where it is not.
-        frozen: whether the front learns no more: no gradient, and eval mode whatever `train` is called with.
+        frozen: whether the front learns no more. It is no part of what learns then: neither among the parameters nor
+            in the weights that are saved, and in eval mode whatever is called.
+        shares_front: whether its frozen front is that of other networks too, who keeps it saves it.
         latent: whether what it is shown are latents, the front's outputs: `forward` and `features` enter at the cut.
     """
 
@@ -112,8 +114,13 @@ class Network(nn.Module):
             self.add_block(width)
         self.head = self._new_head(n_classes)
         self.at = ""
-        self.frozen = False
         self.latent = False
+        self.shares_front = False
+        self._frozen: tuple[nn.ModuleDict, ...] = ()  # in a tuple, where torch does not look for modules
+
+    @property
+    def frozen(self) -> bool:
+        return bool(self._frozen)
 
     @property
     def structure(self) -> dict[str, Any]:
@@ -126,9 +133,9 @@ class Network(nn.Module):
         for width in structure["widths"]:
             self.add_block(width)
         self.reset_head(structure["classes"])
-        if structure["at"]:
+        if structure["at"] and not self.at:
             self.cut(structure["at"])
-        if structure["frozen"]:
+        if structure["frozen"] and not self.frozen:
             self.freeze()
         self.latent = structure["latent"]
 
@@ -144,34 +151,40 @@ class Network(nn.Module):
             raise UsageError(f"no part '{at}'; {known}{nearest(at, names)}")
         self.at = at
 
-    def freeze(self) -> None:
-        """The front learns no more, its statistics neither."""
-        self.frozen = True
-        for part in self._front():
-            part.requires_grad_(False).eval()
-
-    def train(self, mode: bool = True) -> Network:
-        """Training mode, or eval mode; a frozen front stays in eval mode."""
-        super().train(mode)
-        if self.frozen:
-            for part in self._front():
-                part.eval()
-        return self
-
-    def _front(self) -> list[nn.Module]:
+    def freeze(self, front: nn.ModuleDict | None = None) -> None:
+        """The front learns no more, its statistics neither; `front`, that of another network, takes its place."""
         names = list(self.backbone.parts)
-        return [self.backbone.parts[name] for name in names[: names.index(self.at) + 1]]
+        own = nn.ModuleDict({name: self.backbone.parts[name] for name in names[: names.index(self.at) + 1]})
+        for name in own:
+            del self.backbone.parts[name]
+        self._frozen = ((own if front is None else front).requires_grad_(False).eval(),)
+        self.shares_front = front is not None
+
+    @property
+    def frozen_front(self) -> nn.ModuleDict | None:
+        """The parts that learn no more, to be given to another network; None where all learn."""
+        return self._frozen[0] if self._frozen else None
 
     def front(self, x: Tensor) -> Tensor:
         """(B, C, H, W) float to the latents at the cut, (B, ...)."""
-        return self.backbone(x, stop=self.at)  # type: ignore[no-any-return]
+        if not self._frozen:
+            return self.backbone(x, stop=self.at)  # type: ignore[no-any-return]
+        with torch.no_grad():
+            for part in self._frozen[0].values():
+                x = part(x)
+        return x
 
     def back(self, latents: Tensor) -> Tensor:
         """(B, ...) latents to (B, K) scores."""
-        return self._scores(self.backbone(latents, start=self.at))
+        return self._scores(self._behind(latents))
+
+    def _behind(self, latents: Tensor) -> Tensor:
+        return self.backbone(latents, start="" if self._frozen else self.at)  # type: ignore[no-any-return]
 
     def _features(self, x: Tensor) -> Tensor:
-        return self.backbone(x, start=self.at) if self.latent else self.backbone(x)  # type: ignore[no-any-return]
+        if self.latent:
+            return self._behind(x)
+        return self._behind(self.front(x)) if self._frozen else self.backbone(x)
 
     @property
     def width(self) -> int:
@@ -190,7 +203,7 @@ class Network(nn.Module):
 
     def add_block(self, width: int) -> None:
         """Put a fresh feature block before the head; the head must be drawn anew afterwards."""
-        device = next(self.backbone.parameters()).device
+        device = next(self.parameters()).device
         self.blocks.append(FeatureBlock(self.width, width).to(device))
 
     def forward(self, x: Tensor) -> Tensor:

@@ -12,7 +12,7 @@ from cllab.data.base import Split, TensorImages
 from cllab.data.info import DatasetInfo
 from cllab.learner.learner import Learner
 from cllab.learner.rng import Rng
-from cllab.memory.base import Memory
+from cllab.memory.base import Memory, Payload
 from cllab.models.base import Backbone, Network
 from cllab.settings import registry
 
@@ -33,7 +33,7 @@ class Flat(Backbone):
 
 def make_memory(policy: str, capacity: int, shape: tuple[int, int, int] = SHAPE, **config: Any) -> Memory:
     cls = registry.component("memory", policy)
-    memory: Memory = cls(cls.Config(**config), capacity, shape, CPU)
+    memory: Memory = cls(cls.Config(**config), capacity, Payload("images", shape), CPU)
     return memory
 
 

@@ -202,7 +202,7 @@ class _Voter(torch.nn.Module):
 def test_uncertainty_is_the_share_of_views_that_do_not_vote_with_the_most(
     first: int, u: float, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(uncertainty, "perturbations", lambda name: (lambda raw, generator: raw,) * 12)
+    monkeypatch.setattr(uncertainty, "perturbations", lambda name, dtype: (lambda raw, generator: raw,) * 12)
     memory = make_memory("uncertainty", 5)
     learner = make_learner(memory)
     learner.model = _Voter(first)  # type: ignore[assignment]
@@ -213,7 +213,7 @@ def test_uncertainty_is_the_share_of_views_that_do_not_vote_with_the_most(
 
 def test_votes_of_many_batches_equal_votes_of_one(monkeypatch: pytest.MonkeyPatch) -> None:
     shift = [lambda raw, generator, k=k: raw.roll(k, 3) for k in range(12)]
-    monkeypatch.setattr(uncertainty, "perturbations", lambda name: tuple(shift))
+    monkeypatch.setattr(uncertainty, "perturbations", lambda name, dtype: tuple(shift))
     memory = make_memory("uncertainty", 5)
     learner = make_learner(memory)
     split = split_of(torch.zeros(50, dtype=torch.long))

@@ -46,13 +46,23 @@ _SETS: Final[dict[str, tuple[Perturbation, ...]]] = {
     "autoaug": (policy.auto_augment,) * N_PERTURBATIONS,
 }
 
+def _faded(latents: Tensor, generator: torch.Generator, share: float) -> Tensor:
+    """Latents (B, ...) float, of which about `share` are set to zero and the others are raised to keep the sum."""
+    kept = torch.rand(latents.shape, generator=generator) >= share
+    return latents * kept.to(latents.device, latents.dtype) / (1 - share)
+
+
+_OF_LATENTS: Final = tuple(partial(_faded, share=0.05 * (i + 1)) for i in range(N_PERTURBATIONS))
+"""Of latents, which no color or shear applies to, shares of 5 to 60 % are dropped: ours, the paper has only images."""
+
 PERTURBATIONS: Final = tuple(_SETS)
 """Names of the sets."""
 
 
-def perturbations(name: str) -> tuple[Perturbation, ...]:
-    """The twelve perturbations of the set `name`: vr_randaug, vr, cutout or autoaug."""
+def perturbations(name: str, dtype: torch.dtype = torch.uint8) -> tuple[Perturbation, ...]:
+    """The twelve perturbations of the set `name`: vr_randaug, vr, cutout or autoaug; of latents, which are floats, those
+    of latents."""
     if name not in _SETS:
         allowed = ", ".join(_SETS)
         raise UsageError(f"no set of perturbations '{name}'; one of {allowed}{nearest(name, _SETS)}")
-    return _SETS[name]
+    return _SETS[name] if dtype == torch.uint8 else _OF_LATENTS

@@ -44,11 +44,11 @@ class Augment:
         self.names = tuple(name for name in SAMPLE_AUGMENT if name in names)
 
     def __call__(self, raw: Tensor, generator: torch.Generator) -> Tensor:
-        """Raw images (B, C, H, W) uint8 to augmented ones.
+        """Raw images (B, C, H, W) uint8 to augmented ones; what is no image, latents in floats, stays what it is.
 
         A CPU generator gives the same draws on every device and lets the host run ahead of the device.
         """
-        if not len(raw):
+        if not len(raw) or raw.dtype != torch.uint8:
             return raw
         for name in self.names:
             raw = _FUNCTIONS[name](raw, generator)
