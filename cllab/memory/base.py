@@ -55,8 +55,8 @@ class Memory:
         capacity: how many samples it may hold.
         payload_name: what is stored, "images" or "latents".
         columns: by name, each (M, ...) on the device: images uint8, or the latents in their place, labels, ids, tasks,
-            entered long, scores float; and the columns of the splits that it was offered, for methods that store more than images. What was
-            taken from it, splits too, stays what it is when the memory is updated.
+            entered long, scores float; and the columns of the splits that it was offered, for methods that store more.
+            What was taken from it, splits too, stays what it is when the memory is updated.
     """
 
     info: ClassVar[MemoryInfo]
@@ -129,7 +129,8 @@ class Memory:
     def retrieve(self, n: int, generator: torch.Generator) -> tuple[Tensor, Tensor, Tensor]:
         """`n` samples, uniformly without replacement (all when fewer are stored).
 
-        generator: a CPU generator. Returns raw images (n, C, H, W) uint8 or latents (n, ...) float, labels (n,), positions (n,) in the columns.
+        generator: a CPU generator. Returns raw images (n, C, H, W) uint8, or latents (n, ...) float, labels (n,), and
+        positions (n,) in the columns.
         """
         n = min(n, len(self))
         chosen = deliver(torch.randperm(len(self), generator=generator)[:n], self.device)

@@ -46,6 +46,7 @@ _SETS: Final[dict[str, tuple[Perturbation, ...]]] = {
     "autoaug": (policy.auto_augment,) * N_PERTURBATIONS,
 }
 
+
 def _faded(latents: Tensor, generator: torch.Generator, share: float) -> Tensor:
     """Latents (B, ...) float, of which about `share` are set to zero and the others are raised to keep the sum."""
     kept = torch.rand(latents.shape, generator=generator) >= share
@@ -60,8 +61,8 @@ PERTURBATIONS: Final = tuple(_SETS)
 
 
 def perturbations(name: str, dtype: torch.dtype = torch.uint8) -> tuple[Perturbation, ...]:
-    """The twelve perturbations of the set `name`: vr_randaug, vr, cutout or autoaug; of latents, which are floats, those
-    of latents."""
+    """The twelve perturbations of the set `name`: vr_randaug, vr, cutout or autoaug; where `dtype` is a
+    float, those of latents."""
     if name not in _SETS:
         allowed = ", ".join(_SETS)
         raise UsageError(f"no set of perturbations '{name}'; one of {allowed}{nearest(name, _SETS)}")
