@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import torch
@@ -23,9 +24,9 @@ def ring(memory: Memory) -> Ring:
 
 
 def begin_task(learner: Learner, *, held: float = 0.0) -> None:
-    """Open the current task's ring where there is a memory; a share `held` of it is kept apart."""
-    if learner.memory.capacity:
-        ring(learner.memory).open(learner, held=held)
+    """Open the current task's ring where the memory is one; a share `held` of it is kept apart."""
+    if isinstance(learner.memory, Ring):
+        learner.memory.open(learner, held=held)
 
 
 def has_batch_norm(model: nn.Module) -> bool:
@@ -44,6 +45,15 @@ def forwards(model: nn.Module, *batches: Tensor, apart: bool) -> list[Tensor]:
     return list(torch.split(model(torch.cat(batches)), [len(x) for x in batches]))
 
 
+def with_replay(batch: Batch, x: Tensor, y: Tensor) -> Batch:
+    """What a loss of `batch` and replayed samples together is taken of; the replayed ones' labels are not mixed.
+
+    x: (n, C, H, W), as the network takes them; y: (n,).
+    """
+    mix = None if batch.y_mix is None else torch.cat([batch.y_mix, y])
+    return replace(batch, x=torch.cat([batch.x, x]), y=torch.cat([batch.y, y]), y_mix=mix)
+
+
 def publish(learner: Learner, name: str, raw: Tensor, labels: Tensor) -> None:
     """Samples as pictures with their labels, where the step is traced. raw: (n, C, H, W) uint8; labels: (n,)."""
     learner.trace(**{name: raw, f"{name} labels": labels})
@@ -51,6 +61,8 @@ def publish(learner: Learner, name: str, raw: Tensor, labels: Tensor) -> None:
 
 def store(batch: Batch, learner: Learner) -> None:
     """Offer a batch of the stream to the memory."""
+    if learner.memory.capacity == 0:
+        return
     fresh = batch.stream
     positions = torch.arange(len(fresh), device=fresh.y.device)
     new = Split(TensorImages(fresh.raw), positions, fresh.y, ids=fresh.ids)

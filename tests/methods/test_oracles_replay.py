@@ -137,6 +137,44 @@ def test_halves_are_a_mean_each_with_statistics_of_their_own(scenario: dict[str,
     assert taken[0][1].tolist() != taken[1][1].tolist()
 
 
+@pytest.mark.parametrize(
+    ("asked", "variant"),
+    [
+        ({}, "ER"),
+        ({"replay_size": 7}, "ER"),
+        ({"steps": 2}, "ERControl"),
+        ({"candidates": "past"}, "ERControl"),
+        ({"weighting": "halves"}, "ERControl"),
+    ],
+)
+def test_modes_of_a_comparison_come_one_by_one(asked: dict[str, Any], variant: str) -> None:
+    """What a mode does not change is experience replay: one mean over both, drawn from all that is stored."""
+    memory = {"name": "ring", "capacity": 60}
+    session = at_task("er", 1, memory=memory, model={"norm": True}, method={"replay_size": 9, **asked})
+    learner, size = session.learner, asked.get("replay_size", 9)
+    assert type(session.method).__name__ == variant
+    learn(session, 48)
+    drawn = spied(ring(session), "take")
+    batch = next_batch(session)
+    terms = session.method.loss(batch)
+    raw, y = drawn[0]
+    assert len(y) == size
+    assert (set(y.tolist()) <= set(session.stream.tasks[0].classes)) is ("candidates" in asked)
+    fresh, old = batch.x, learner.normalize(raw)
+    if "weighting" in asked:
+        wanted = {
+            "cross-entropy": cross_entropy(scores_of(learner.model, fresh), batch.y),
+            "replay": cross_entropy(scores_of(learner.model, old), y),
+        }
+    else:
+        both = scores_of(learner.model, torch.cat([fresh, old]))
+        wanted = {"cross-entropy": cross_entropy(both, torch.cat([batch.y, y]))}
+    assert {name: term.item() for name, term in terms.items()} == pytest.approx(wanted, rel=1e-4)
+    drawn.clear()
+    learn(session, 16)
+    assert len(drawn) == asked.get("steps", 1)
+
+
 # -- bilevel methods
 
 

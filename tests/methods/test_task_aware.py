@@ -8,13 +8,14 @@ import pytest
 import torch
 
 from cllab.errors import UsageError
-from cllab.learner.phases import Phase, Work
+from cllab.learner.phases import Offer, Phase, Work
 from cllab.memory.ring import Ring
 from cllab.methods import _distill as distill
 from cllab.models.base import Network
 from cllab.models.slim_resnet18 import SlimResNet18
 from tests.conftest import toy
-from tests.engine.sessions import begin, begun, close, pieces, walked
+from tests.engine.sessions import begin, begun, close, pieces, rehearse, walked
+from tests.methods.oracle import at_task, learn, spied
 
 PLAIN = {"momentum": 0.0, "weight_decay": 0.0, "memory_epochs": 0}
 NAMED = {"name": "task-incremental", "tasks": 5}
@@ -43,6 +44,24 @@ def test_replay_takes_as_many_steps_as_asked() -> None:
     assert session.result("done")["gradient_steps"] == 4 * session.result("done")["steps"]
 
 
+@pytest.mark.parametrize("policy", ["reservoir", "random"])
+def test_rehearsing_the_control_draws_nothing_and_offers_nothing(policy: str) -> None:
+    session = at_task("er", 1, memory={"name": policy, "capacity": 40}, method={"steps": 2}, train={"memory_epochs": 2})
+    learn(session)
+    memory = session.learner.memory
+    held = memory.columns["ids"].tolist()
+    drawn, offered = spied(memory, "retrieve"), spied(memory, "update")
+    rehearse(session)
+    assert (drawn, offered) == ([], [])
+    assert memory.columns["ids"].tolist() == held
+    learn(session, 16)
+    assert len(drawn) == 2
+    assert len(offered) == (1 if policy == "reservoir" else 0), "a policy for whole tasks is offered them at their end"
+    task = session.stream.tasks[1]
+    offers = [piece.split for piece in session.method.learn(task) if isinstance(piece, Offer)]
+    assert offers == [None if policy == "reservoir" else task.train]
+
+
 def test_halves_are_two_means() -> None:
     session = begun(
         "er",
@@ -58,6 +77,7 @@ def test_halves_are_two_means() -> None:
     take = memory.take
     memory.take = lambda rows: (drawn.append(take(rows)), take(rows))[1]  # type: ignore
     batch = next(iter(session.learner.batches(session.stream.tasks[1].train, purpose="test")))
+    batch.phase = "stream"
     terms = session.method.loss(batch)
     raw, y = drawn[0]
     assert len(y) == 5

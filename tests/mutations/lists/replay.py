@@ -26,7 +26,6 @@ MUTANTS = [
         "cllab/methods/er.py",
         oracles(
             "er_is_the_mean_over_stream_and_replay_together",
-            "er_with_mixed_images_mixes_the_streams_labels_alone",
             "rehearsing_er_draws_nothing_and_offers_its_memory_nothing",
             "halves_are_a_mean_each_with_statistics_of_their_own",
         )
@@ -34,10 +33,10 @@ MUTANTS = [
         + " tests/methods/test_replay.py::test_er_offers_a_policy_that_looks_at_whole_tasks_every_task_once",
         (
             "offers its memory to itself while rehearsing",
-            'if batch.phase == "memory" or memory.info.per_task',
-            "if memory.info.per_task",
+            'if batch.phase == "stream" and not self',
+            "if not self",
         ),
-        ("replays while rehearsing", 'drawn = None if batch.phase == "memory" else', "drawn ="),
+        ("replays while rehearsing", 'if batch.phase == "stream" and len(memory)', "if len(memory)"),
         (
             "a policy for whole tasks is offered nothing",
             "self.remember(task.train if self.learner.memory.info.per_task else None)",
@@ -45,19 +44,39 @@ MUTANTS = [
         ),
         ("as many as the batch whatever is asked", "self.config.replay_size or len(batch.y)", "len(batch.y)"),
         (
-            "replayed samples only",
-            "torch.cat([batch.x, learner.augment(raw)]), torch.cat([batch.y, labels])",
-            "learner.augment(raw), labels",
-        ),
-        (
             "replayed samples are not normalized",
-            "x, y = torch.cat([batch.x, learner.augment(raw)])",
-            "x, y = torch.cat([batch.x, raw.float()])",
+            "rp.with_replay(batch, learner.augment(raw), y)",
+            "rp.with_replay(batch, raw.float(), y)",
         ),
+        ("never the comparison's modes", "return cls if config.is_plain else ERControl", "return cls"),
+    ),
+    *of(
+        "cllab/methods/_replay.py",
+        oracles(
+            "er_is_the_mean_over_stream_and_replay_together", "er_with_mixed_images_mixes_the_streams_labels_alone"
+        ),
+        ("replayed samples only", "x=torch.cat([batch.x, x]), y=torch.cat([batch.y, y])", "x=x, y=y"),
         (
             "replayed samples mix with the stream's labels",
-            "torch.cat([batch.y_mix, labels])",
-            "torch.cat([batch.y_mix, labels.flip(0)])",
+            "torch.cat([batch.y_mix, y])",
+            "torch.cat([batch.y_mix, y.flip(0)])",
+        ),
+    ),
+    *of(
+        "cllab/methods/_er_control.py",
+        oracles("halves_are_a_mean_each_with_statistics_of_their_own", "modes_of_a_comparison_come_one_by_one")
+        + " tests/methods/test_task_aware.py::test_replay_takes_as_many_steps_as_asked"
+        + " tests/methods/test_task_aware.py::test_rehearsing_the_control_draws_nothing_and_offers_nothing",
+        (
+            "offers its memory to itself while rehearsing",
+            'if batch.phase == "stream" and not self',
+            "if not self",
+        ),
+        ("replays while rehearsing", 'len(batch.y)) if batch.phase == "stream" else None', "len(batch.y))"),
+        (
+            "a policy for whole tasks is offered nothing",
+            "self.remember(task.train if self.learner.memory.info.per_task else None)",
+            "self.remember(None)",
         ),
         (
             "halves: both at once although batch-normalized",
@@ -66,14 +85,15 @@ MUTANTS = [
         ),
         (
             "halves: replay competes with all classes",
-            "replay = cross_entropy(learner.heads, old, labels)",
-            "replay = cross_entropy(None, old, labels)",
+            '"replay": cross_entropy(learner.heads, old, y)',
+            '"replay": cross_entropy(None, old, y)',
         ),
         (
             "halves: replay counts double",
-            '"cross-entropy": batch.cross_entropy(mine), "replay": replay',
-            '"cross-entropy": batch.cross_entropy(mine), "replay": 2 * replay',
+            '"replay": cross_entropy(learner.heads',
+            '"replay": 2 * cross_entropy(learner.heads',
         ),
+        ("halves whatever is asked", 'if self.config.weighting == "samples":', "if False:"),
         (
             "past: the current task is replayed",
             "memory.take(memory.draw(n, generator)[0])",
