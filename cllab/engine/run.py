@@ -28,7 +28,7 @@ from cllab.learner.phases import Offer, Phase, Piece
 from cllab.learner.rng import Rng, derive
 from cllab.memory.base import Memory, Payload
 from cllab.methods.base import Method
-from cllab.models.base import HeadKind, Network
+from cllab.models.base import Network
 from cllab.record import events as ev
 from cllab.record.runs import Run
 from cllab.scenarios.base import Stream, Task
@@ -79,7 +79,7 @@ class Session:
         model_cls, model_config = build("model", config.model)
         shape = self.dataset.shape
 
-        def make(n_classes: int, head: HeadKind) -> Network:
+        def make(n_classes: int, head: str) -> Network:
             network = Network(model_cls.build(model_config, shape), n_classes, head=head).to(device)
             return network.to(memory_format=torch.channels_last) if device.type == "cuda" else network
 

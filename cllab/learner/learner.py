@@ -16,7 +16,7 @@ from cllab.learner.batch import Batch
 from cllab.learner.heads import Heads
 from cllab.learner.passes import Passes
 from cllab.learner.rng import Rng
-from cllab.models.base import HeadKind, Network
+from cllab.models.base import Network
 from cllab.settings.config import TrainConfig
 
 if TYPE_CHECKING:
@@ -49,7 +49,7 @@ class Learner:
 
     def __init__(
         self,
-        make_model: Callable[[int, HeadKind], Network],
+        make_model: Callable[[int, str], Network],
         memory: Memory,
         rng: Rng,
         info: DatasetInfo,
@@ -97,12 +97,12 @@ class Learner:
         """Whether the memory is trained on after an online stream has passed."""
         return self.online and self.settings.memory_epochs > 0 and self.memory.capacity > 0
 
-    def new_model(self, n_classes: int, head: HeadKind = "linear") -> Network:
+    def new_model(self, n_classes: int, head: str = "linear") -> Network:
         """A freshly drawn network of the run's kind."""
         with self.seeded("init"):
             return self._make_model(n_classes, head)
 
-    def begin_anew(self, head: HeadKind = "linear") -> None:
+    def begin_anew(self, head: str = "linear") -> None:
         """A freshly drawn network of as many classes takes the model's place."""
         self.model = self.new_model(max(self.seen) + 1, head)
 

@@ -143,9 +143,8 @@ class _Published(ICaRL):
         learner, model = self.learner, self.learner.model
         if not len(model.blocks):
             with learner.seeded("init"):
-                model.head_kind = "unbiased"
                 model.add_block(self.config.features)
-                model.reset_head(model.n_classes)
+                model.reset_head(model.n_classes, "unbiased")
         self._keep()
 
     def _keep(self) -> None:

@@ -5,14 +5,14 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, ClassVar, Literal
+from typing import Any, ClassVar
 
 import torch
 from torch import Tensor, nn
 
 from cllab.errors import UsageError, nearest
-
-HeadKind = Literal["linear", "unbiased", "normed"]
+from cllab.models import _transfer as transfer
+from cllab.models.heads.base import Head, head_class
 
 
 @dataclass(frozen=True)
@@ -64,19 +64,6 @@ class Model:
         raise NotImplementedError
 
 
-class NormedHead(nn.Module):
-    """Linear without bias, then batch normalization: the native output layer of the networks of Bang et al. 2021."""
-
-    def __init__(self, width: int, n_classes: int) -> None:
-        super().__init__()
-        self.linear = nn.Linear(width, n_classes, bias=False)
-        self.norm = nn.BatchNorm1d(n_classes, eps=1e-6)
-
-    def forward(self, features: Tensor) -> Tensor:
-        """(B, D) features to (B, K) scores."""
-        return self.norm(self.linear(features))  # type: ignore[no-any-return]
-
-
 class FeatureBlock(nn.Module):
     """A linear feature layer; batch normalization and ReLU follow it on the way to the head."""
 
@@ -104,15 +91,15 @@ class Network(nn.Module):
     """
 
     def __init__(
-        self, backbone: Backbone, n_classes: int, *, head: HeadKind = "linear", widths: tuple[int, ...] = ()
+        self, backbone: Backbone, n_classes: int, *, head: str = "linear", widths: tuple[int, ...] = ()
     ) -> None:
         super().__init__()
         self.backbone = backbone
         self.blocks = nn.ModuleList()
-        self.head_kind: HeadKind = head
         for width in widths:
             self.add_block(width)
-        self.head = self._new_head(n_classes)
+        self.head = self._new_head(n_classes, head)
+        self.transferred = False
         self.at = ""
         self.latent = False
         self.shares_front = False
@@ -125,18 +112,20 @@ class Network(nn.Module):
     @property
     def structure(self) -> dict[str, Any]:
         """What `rebuild` needs to know of it beside its weights."""
-        own = {"at": self.at, "frozen": self.frozen, "latent": self.latent}
-        return {"classes": self.n_classes, "head": self.head_kind, "widths": list(self.widths), **own}
+        own = {"transfer": self.transferred, "at": self.at, "frozen": self.frozen, "latent": self.latent}
+        return {"classes": self.n_classes, "head": self.head.kind, "widths": list(self.widths), **own}
 
     def rebuild(self, structure: Mapping[str, Any]) -> None:
-        """Take on the structure of another network of the same backbone, which was given this one's head."""
+        """Take on the structure of another network of the same backbone."""
         for width in structure["widths"]:
             self.add_block(width)
-        self.reset_head(structure["classes"])
+        self.reset_head(structure["classes"], structure["head"])
         if structure["at"] and not self.at:
             self.cut(structure["at"])
         if structure["frozen"] and not self.frozen:
             self.freeze()
+        if structure["transfer"]:
+            self.transfer()
         self.latent = structure["latent"]
 
     def cut(self, at: str) -> None:
@@ -152,7 +141,13 @@ class Network(nn.Module):
         self.at = at
 
     def freeze(self, front: nn.ModuleDict | None = None) -> None:
-        """The front learns no more, its statistics neither; `front`, that of another network, takes its place."""
+        """The front learns no more, its statistics neither; `front`, that of another network, takes its place.
+
+        Raises:
+            ValueError: when the front has transfer weights, which are there to learn.
+        """
+        if self.transferred:
+            raise ValueError("a network with transfer weights is frozen before it is given them")
         names = list(self.backbone.parts)
         own = nn.ModuleDict({name: self.backbone.parts[name] for name in names[: names.index(self.at) + 1]})
         for name in own:
@@ -164,6 +159,18 @@ class Network(nn.Module):
     def frozen_front(self) -> nn.ModuleDict | None:
         """The parts that learn no more, to be given to another network; None where all learn."""
         return self._frozen[0] if self._frozen else None
+
+    def transfer(self) -> None:
+        """Keep the kernels of what learns of the backbone as they are, and learn a factor for each of them.
+
+        Sun et al., "Meta-Transfer Learning", CVPR 2019: see `models/_transfer.py`. Twice is once.
+        """
+        self.transferred = True
+        transfer.apply(self.backbone)
+
+    def transfer_parameters(self) -> list[nn.Parameter]:
+        """Factors and shifts of the backbone's kernels; none before `transfer`."""
+        return transfer.parameters(self.backbone)
 
     def front(self, x: Tensor) -> Tensor:
         """(B, C, H, W) float to the latents at the cut, (B, ...)."""
@@ -197,9 +204,7 @@ class Network(nn.Module):
 
     @property
     def n_classes(self) -> int:
-        linear = self.head.linear if isinstance(self.head, NormedHead) else self.head
-        assert isinstance(linear, nn.Linear)
-        return linear.out_features
+        return self.head.n_classes
 
     def add_block(self, width: int) -> None:
         """Put a fresh feature block before the head; the head must be drawn anew afterwards."""
@@ -224,39 +229,26 @@ class Network(nn.Module):
         last = self.blocks[-1] if len(self.blocks) else None
         return last.linear(h) if isinstance(last, FeatureBlock) else h
 
-    def reset_head(self, n_classes: int) -> None:
-        """Replace the head by a freshly drawn one with `n_classes` outputs."""
+    def reset_head(self, n_classes: int, kind: str = "") -> None:
+        """Replace the head by a freshly drawn one with `n_classes` outputs, of another kind where one is named."""
         device = next(self.parameters()).device
-        self.head = self._new_head(n_classes).to(device)
+        self.head = self._new_head(n_classes, kind or self.head.kind).to(device)
 
-    def grow(self, n_classes: int) -> None:
-        """Add output rows up to `n_classes`; the rows of known classes stay as they are."""
-        known = self.n_classes
-        if n_classes <= known:
-            return
-        old = self.head
-        self.reset_head(n_classes)
-        with torch.no_grad():
-            for name, value in self.head.state_dict(keep_vars=True).items():
-                if value.dim():
-                    value[:known] = old.state_dict()[name]
-                else:
-                    value.copy_(old.state_dict()[name])
+    def grow(self, n_classes: int, init: Tensor | None = None) -> None:
+        """Add output rows up to `n_classes`; the rows of known classes stay as they are.
 
-    def _new_head(self, n_classes: int) -> nn.Module:
-        head = _head(self.head_kind, self.width, n_classes)
+        init: (m, D) rows of the m new classes; None for freshly drawn ones.
+        """
+        self.head.grow(n_classes, init, self.backbone.init_head)
+
+    def _new_head(self, n_classes: int, kind: str) -> Head:
+        head = head_class(kind)(self.width, n_classes)
         self.backbone.init_head(head)
         return head
 
     def head_parameters(self) -> list[nn.Parameter]:
         """Parameters of the head."""
         return list(self.head.parameters())
-
-
-def _head(kind: HeadKind, width: int, n_classes: int) -> nn.Module:
-    if kind == "normed":
-        return NormedHead(width, n_classes)
-    return nn.Linear(width, n_classes, bias=kind == "linear")
 
 
 def pooled() -> nn.Module:

@@ -12,7 +12,7 @@ from torch import nn
 
 from cllab.engine import checkpoint
 from cllab.errors import UsageError
-from cllab.models.base import Backbone, Network, NormedHead
+from cllab.models.base import Backbone, Network
 from cllab.models.mlp400 import MLP400
 from cllab.settings import registry
 
@@ -118,25 +118,6 @@ def test_initialization_is_the_seeds(name: str) -> None:
 
 
 # -- heads
-
-
-@pytest.mark.parametrize("head", ["linear", "unbiased", "normed"])
-def test_growing_keeps_the_rows_of_known_classes(head: str) -> None:
-    network = Network(backbone("mlp", (1, 8, 8)), 4, head=head)  # type: ignore[arg-type]
-    network.train()
-    network(torch.randn(32, 1, 8, 8))
-    network.eval()
-    x = torch.randn(5, 1, 8, 8)
-    before = network(x)
-    network.grow(9)
-    network.eval()
-    assert network.n_classes == 9
-    assert torch.allclose(network(x)[:, :4], before, atol=1e-6)
-    rows = (network.head.linear if isinstance(network.head, NormedHead) else network.head).weight
-    assert rows[4:].std() > 0
-    network.grow(3)
-    assert network.n_classes == 9, "a head never shrinks"
-    assert {id(p) for p in network.head_parameters()} <= {id(p) for p in network.parameters()}
 
 
 def test_resetting_draws_a_new_head_and_leaves_the_backbone() -> None:

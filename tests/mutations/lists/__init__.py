@@ -1,6 +1,6 @@
 """Every wrong line that is tried."""
 
-from tests.mutations.lists import augment, distill, memory, numbers, regularize, replay, scenarios, streams
+from tests.mutations.lists import augment, distill, memory, models, numbers, regularize, replay, scenarios, streams
 
 MUTANTS = [
     *numbers.MUTANTS,
@@ -11,4 +11,5 @@ MUTANTS = [
     *regularize.MUTANTS,
     *distill.MUTANTS,
     *streams.MUTANTS,
+    *models.MUTANTS,
 ]

@@ -1,0 +1,1 @@
+"""Output layers, one a file: features to a score for every class."""
