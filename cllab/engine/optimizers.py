@@ -14,7 +14,7 @@ from torch import Tensor, nn
 
 from cllab.learner.learner import Learner
 from cllab.learner.phases import Group, Lives, Optim
-from cllab.settings.config import TrainConfig
+from cllab.settings.tables import TrainConfig
 
 OWN_DECAY = {"sgd": 1e-4, "adam": 1e-6, "adamw": 1e-6, "radam": 1e-5}
 

@@ -17,7 +17,7 @@ from cllab.learner.heads import Heads
 from cllab.learner.passes import Passes
 from cllab.learner.rng import Rng
 from cllab.models.base import Network
-from cllab.settings.config import TrainConfig
+from cllab.settings.tables import TrainConfig
 
 if TYPE_CHECKING:
     from cllab.memory.base import Memory

@@ -14,7 +14,7 @@ from cllab.errors import CllabError, UsageError
 from cllab.record.described import Described
 from cllab.record.runs import Run, RunStore
 from cllab.record.state import RunState
-from cllab.settings.config import TABLES
+from cllab.settings.tables import TABLES
 from cllab.text import is_number, shown
 
 Rows = tuple[tuple[float | None, ...], ...]

@@ -15,9 +15,9 @@ from cllab.record.outcome import setting
 from cllab.report.tables import settings_text
 from cllab.settings import presets
 from cllab.settings.catalog import PLURALS, Catalog
-from cllab.settings.config import COMMON, EVALUATE, TRAIN
 from cllab.settings.presets import Preset, seeds_text
 from cllab.settings.spec import ComponentSpec, FieldSpec
+from cllab.settings.tables import COMMON, SECTIONS
 from cllab.text import clean
 
 Thing = ComponentSpec | Metric | Preset
@@ -47,7 +47,7 @@ def find(name: str, catalog: Catalog) -> list[Thing]:
         return [describe_file(path)]
     if path.suffix == ".toml":
         return [presets.load(name, catalog)]
-    sections = [spec for spec in (TRAIN, EVALUATE) if spec.name == name]
+    sections = [spec for spec in SECTIONS if spec.name == name]
     found: list[Thing] = [*catalog.find(name), *sections]
     metric = METRICS.get(name.replace("-", "_"))
     if metric is not None:
@@ -56,7 +56,7 @@ def find(name: str, catalog: Catalog) -> list[Thing]:
         found.append(presets.load(name, catalog))
     if found:
         return found
-    known = [*(c.name for c in catalog.components), TRAIN.name, EVALUATE.name, *METRICS, *presets.names()]
+    known = [*(c.name for c in catalog.components), *(s.name for s in SECTIONS), *METRICS, *presets.names()]
     kinds = "|".join([*PLURALS.values(), "metrics", "presets"])
     raise UsageError(f"nothing is called '{name}'{nearest(name, known) or f'; see cllab list {kinds}'}")
 

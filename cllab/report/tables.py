@@ -9,7 +9,7 @@ from cllab import metrics
 from cllab.io.output import Paper, duration, markdown_table, percent, size, table, visible
 from cllab.record.outcome import Group, Outcome, Rows, Stat, differences, setting
 from cllab.report import plots
-from cllab.settings.config import EVALUATE, TOP, TRAIN
+from cllab.settings.tables import SECTIONS, TOP
 from cllab.text import clean
 
 if TYPE_CHECKING:
@@ -141,7 +141,7 @@ def settings_text(config: Mapping[str, Any], catalog: Catalog, paper: Paper) -> 
             continue
         found = [c for c in catalog.all(kind) if c.name == name]
         rows.append([kind, name, _changed(values, found[0].fields if found else ())])
-    for spec in (TRAIN, EVALUATE):
+    for spec in SECTIONS:
         changed = _changed(dict(config.get(spec.name, {})), spec.fields)
         if changed:
             rows.append([spec.name, "", changed])

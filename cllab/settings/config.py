@@ -9,146 +9,24 @@ import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, fields
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 from cllab.errors import UsageError, nearest
 from cllab.io import files
 from cllab.settings.catalog import Catalog, load
-from cllab.settings.spec import ComponentSpec, FieldSpec, fields_of, param
-from cllab.text import clean, shown
-
-Augmentation = Literal["crop", "flip", "cutout", "randaugment", "autoaugment", "cutmix"]
-
-
-@dataclass(frozen=True, kw_only=True)
-class TrainConfig:
-    """How a task is trained."""
-
-    epochs: int = param(
-        1, "Passes over a task's stream; an online stream allows one", source="n_epoch", low=0, high=10000
-    )
-    steps: int = param(
-        0,
-        "Gradient steps over a task's offline stream, in place of epochs: as many passes as they take, the last cut "
-        "short; 0 to count epochs",
-        source="iters",
-        low=0,
-        high=10_000_000,
-    )
-    memory_epochs: int = param(
-        0, "Passes over the memory after a task's stream has passed", source="n_epoch, online", low=0, high=10000
-    )
-    batch_size: int = param(16, "Samples per step", source="batchsize", low=1, high=65536)
-    lr: float = param(0.05, "Learning rate", source="lr", low=0, high=100, log=True)
-    optimizer: Literal["sgd", "adam", "radam", "adamw"] = param("sgd", "Optimizer", source="opt_name")
-    momentum: float = param(0.9, "Momentum of sgd", low=0, high=1)
-    nesterov: bool = param(True, "Nesterov momentum of sgd")
-    weight_decay: float = param(
-        -1.0, "Weight decay; -1 for the optimizer's own: sgd 1e-4, adam and adamw 1e-6, radam 1e-5", low=-1, high=10
-    )
-    schedule: Literal["constant", "cos", "multistep", "anneal"] = param(
-        "constant",
-        "Learning rate over the epochs of a phase: cos restarts with periods 1, 2, 4, ...; multistep drops by 10 after "
-        "30, 60, 80, 90 epochs; anneal divides by 1.1 each epoch",
-        source="sched_name",
-    )
-    warmup_scale: float = param(
-        1.0, "Share of lr in the first epoch of the memory phase or of an offline task", source="0.1 lr0", low=0, high=1
-    )
-    stream_lr_scale: float = param(
-        1.0, "Share of lr while an online stream passes", source="0.1 in the published code", low=0, high=1
-    )
-    head: Literal["keep", "reset"] = param(
-        "keep", "At a new task: keep the output rows of known classes, or draw the whole output layer anew"
-    )
-    augment: tuple[Augmentation, ...] = param((), "Augmentations on top of the dataset's own", source="transforms")
-    base_augment: Literal["auto", "none", "crop-flip"] = param(
-        "auto", "The dataset's own augmentation: auto is crop and flip for natural images, none for digits"
-    )
-    normalize: Literal["dataset", "unit"] = param(
-        "dataset", "Pixels by the dataset's mean and deviation, or only scaled to 0..1"
-    )
-    precision: Literal["float32", "bfloat16"] = param(
-        "float32", "Arithmetic of the forward pass on an accelerator; float32 is the reference"
-    )
-    threads: int = param(0, "CPU threads; 0 chooses by the size of the model", low=0, high=1024)
-    checkpoint_seconds: int = param(60, "Seconds between checkpoints within a task", low=1, high=86400)
-
-
-@dataclass(frozen=True, kw_only=True)
-class EvaluateConfig:
-    """When and how accuracy is measured."""
-
-    every: int = param(0, "In an online stream, evaluate every so many samples; 0 for never", low=0)
-    glances: int = param(
-        10,
-        "Looks at part of the test images within a long task, to be watched and in no metric: at most so many a task, "
-        "and 2 % of its work; 0 for none",
-        low=0,
-        high=1000,
-    )
-    epochs: bool = param(False, "Evaluate after every epoch of a task's last training phase")
-    report: Literal["last", "best"] = param(
-        "last", "The accuracy of a task: of the model left behind, or of the best test epoch as published code reports"
-    )
-    on: Literal["test", "held-out"] = param(
-        "test",
-        "Images that accuracy is measured on: the test images, or a sixth of the training images of every class, which "
-        "is then not trained on; settings are chosen there",
-    )
-    top_k: int = param(1, "A prediction counts when the class is among the k highest scores", source="topk", low=1)
-    future: bool = param(False, "Also evaluate tasks not learned yet, which forward transfer needs")
-    batch_size: int = param(0, "Images per forward pass; 0 chooses", low=0)
-
-
-@dataclass(frozen=True, kw_only=True)
-class TopConfig:
-    """Keys outside the tables."""
-
-    name: str = param("", "Name of the run; the preset's own when empty")
-    about: str = param("", "One sentence on what the preset shows")
-    seed: int = param(1, "Seed of every random generator", source="rnd_seed", low=0, high=2**31 - 1)
-    device: str = param("auto", "auto, cpu, cuda or cuda:N")
-    fidelity: Literal["correct", "reference"] = param(
-        "correct", "The correct algorithms, or the published code with its quirks, where the two differ"
-    )
-
-
-@dataclass(frozen=True, kw_only=True)
-class DatasetCommon:
-    """Keys that every dataset has."""
-
-    root: str = param("", "Data folder when it is not $CLLAB_DATA or the default one")
-
-
-@dataclass(frozen=True, kw_only=True)
-class MemoryCommon:
-    """Keys that every memory has."""
-
-    capacity: int = param(0, "Samples the memory may hold", source="K", low=0)
-
-
-@dataclass(frozen=True, kw_only=True)
-class MethodCommon:
-    """Keys that every method has."""
-
-    file: str = param("", "A method file of your own, relative to the preset")
-
-
-TOP = fields_of(TopConfig)
-TRAIN = ComponentSpec("train", "train", "Training", "How a task is trained.", "", fields_of(TrainConfig))
-EVALUATE = ComponentSpec(
-    "evaluate", "evaluate", "Evaluation", "When accuracy is measured.", "", fields_of(EvaluateConfig)
+from cllab.settings.spec import ComponentSpec, FieldSpec
+from cllab.settings.tables import (
+    COMMON,
+    DEFAULT_CAPACITY,
+    SECTIONS,
+    TABLES,
+    TOP,
+    BaseConfig,
+    EvaluateConfig,
+    TrainConfig,
+    without_later,
 )
-COMMON: dict[str, tuple[FieldSpec, ...]] = {
-    "dataset": fields_of(DatasetCommon),
-    "memory": fields_of(MemoryCommon),
-    "method": fields_of(MethodCommon),
-    "scenario": (),
-    "model": (),
-}
-TABLES = ("dataset", "scenario", "model", "memory", "method", "train", "evaluate")
-DEFAULT_CAPACITY = 200
+from cllab.text import clean, shown
 
 
 @dataclass(frozen=True)
@@ -178,6 +56,7 @@ class RunConfig:
     model: Choice
     memory: Choice
     method: Choice
+    base: BaseConfig
     train: TrainConfig
     evaluate: EvaluateConfig
     given: Mapping[str, Any] = field(default_factory=dict, compare=False, repr=False)
@@ -296,16 +175,16 @@ class RunConfig:
             except UsageError as error:
                 raise UsageError(f"{kind}.{error}") from None
             choices[kind] = Choice(name, values, common)
-        train = TrainConfig(**_parse(TRAIN.fields, tables["train"], "train.", fidelity))
-        evaluate = EvaluateConfig(**_parse(EVALUATE.fields, tables["evaluate"], "evaluate.", fidelity))
+        parsed = {s.name: _parse(s.fields, tables[s.name], f"{s.name}.", fidelity) for s in SECTIONS}
         config = cls(
             name=clean(top["name"] or default_name),
             about=clean(top["about"]),
             seed=top["seed"],
             device=top["device"],
             fidelity=fidelity,
-            train=train,
-            evaluate=evaluate,
+            base=BaseConfig(**parsed["base"]),
+            train=TrainConfig(**parsed["train"]),
+            evaluate=EvaluateConfig(**parsed["evaluate"]),
             given={k: (dict(v) if isinstance(v, Mapping) else v) for k, v in data.items()},
             specs=tuple(specs),
             **choices,
@@ -364,9 +243,9 @@ class RunConfig:
         for kind in ("dataset", "scenario", "model", "memory", "method"):
             choice: Choice = getattr(self, kind)
             out[kind] = {"name": choice.name, **choice.common, **choice.values}
-        for kind in ("train", "evaluate"):
-            section = getattr(self, kind)
-            out[kind] = {f.name: getattr(section, f.name) for f in fields(section)}
+        for spec in SECTIONS:
+            section = getattr(self, spec.name)
+            out[spec.name] = {f.name: getattr(section, f.name) for f in fields(section)}
         return out
 
     def to_toml(self) -> str:
@@ -383,9 +262,10 @@ class RunConfig:
     def signature(self) -> str:
         """A short hash of everything that a number depends on but the seed: equal for the seeds of one experiment.
 
-        Left out: name, device, data folder, and how often a task is glanced at.
+        Left out: name, device, data folder, how often a task is glanced at, and what earlier runs could not ask for
+        where it is not asked for.
         """
-        data = self.to_dict()
+        data = without_later(self.to_dict())
         for key in ("name", "about", "seed", "device"):
             data.pop(key)
         data["dataset"].pop("root", None)

@@ -12,7 +12,8 @@ from typing import Any
 from cllab.errors import UsageError, nearest
 from cllab.io import files
 from cllab.settings.catalog import Catalog
-from cllab.settings.config import TOP, RunConfig
+from cllab.settings.config import RunConfig
+from cllab.settings.tables import TOP
 from cllab.text import clean, cleaned
 from cllab.text import shown as shown_value
 

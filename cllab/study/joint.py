@@ -14,6 +14,7 @@ from cllab.errors import UsageError
 from cllab.record.outcome import Outcome
 from cllab.settings import presets
 from cllab.settings.config import RunConfig
+from cllab.settings.tables import without_later
 
 METHOD = "joint"
 _EVALUATED = {"report": "last", "top_k": 1, "on": "test"}
@@ -36,11 +37,13 @@ def problem_of(config: Mapping[str, Any]) -> dict[str, Any]:
     The order in which a stream is read is not among them: joint training has no stream.
     """
     shared = {}
-    for kind in ("dataset", "scenario", "model"):
+    config = without_later(config)
+    for kind in ("dataset", "scenario", "model", "base"):
         values = {k: list(v) if isinstance(v, tuple) else v for k, v in config.get(kind, {}).items() if v is not None}
         for key in ("root", "stream"):
             values.pop(key, None)
-        shared[kind] = values
+        if values or kind != "base":
+            shared[kind] = values
     evaluate = config.get("evaluate", {})
     shared["evaluate"] = {key: evaluate.get(key, usual) for key, usual in _EVALUATED.items()}
     return shared
@@ -85,7 +88,7 @@ def _made_from(config: RunConfig) -> RunConfig:
     data: dict[str, Any] = {k: (dict(v) if isinstance(v, Mapping) else v) for k, v in config.given.items()}
     data.update(name=f"{METHOD}-{config.name}", seed=config.seed, method={"name": METHOD})
     data.pop("memory", None)
-    data["model"] = {"name": config.model.name, **config.model.values}
+    data["model"] = {"name": config.model.name, **config.model.common, **config.model.values}
     train = data.setdefault("train", {})
     if config.scenario.values.get("stream") == "online":
         # joint training reads everything as often as the online run went through its memory

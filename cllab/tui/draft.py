@@ -13,9 +13,10 @@ from typing import Any
 
 from cllab.errors import UsageError
 from cllab.settings.catalog import Catalog
-from cllab.settings.config import COMMON, DEFAULT_CAPACITY, EVALUATE, TABLES, TOP, TRAIN, RunConfig, dump_toml
+from cllab.settings.config import RunConfig, dump_toml
 from cllab.settings.rules import problems
 from cllab.settings.spec import ComponentSpec, FieldSpec
+from cllab.settings.tables import COMMON, DEFAULT_CAPACITY, SECTION, TABLES, TOP
 from cllab.tui.words import clause, problem_key, seeds_text, show, written
 
 KINDS = ("method", "dataset", "scenario", "model", "memory")
@@ -114,8 +115,8 @@ class Draft:
         """The declarations of a table's keys; of "" for the keys outside the tables."""
         if table == "":
             return TOP
-        if table in ("train", "evaluate"):
-            return (TRAIN if table == "train" else EVALUATE).fields
+        if table in SECTION:
+            return SECTION[table].fields
         return (*COMMON[table], *self.component(table).fields)
 
     def field(self, key: str) -> FieldSpec | None:

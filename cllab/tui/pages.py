@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Any
 from rich.text import Text
 
 from cllab.settings.catalog import Catalog
-from cllab.settings.config import COMMON, EVALUATE, TRAIN
 from cllab.settings.spec import ComponentSpec, FieldSpec
+from cllab.settings.tables import COMMON, SECTIONS
 from cllab.tui.glyphs import Glyphs
 from cllab.tui.search import ranked
 from cllab.tui.theme import RGB, Palette, style
@@ -73,7 +73,7 @@ def pages(catalog: Catalog) -> list[Page]:
         for c in catalog.all(kind)
     ]
     found += [Page("metric", m.name, m.title, m.help, m) for m in METRICS.values()]
-    found += [Page("settings", c.name, c.title, c.summary, c) for c in (TRAIN, EVALUATE)]
+    found += [Page("settings", c.name, c.title, c.summary, c) for c in SECTIONS]
     return found
 
 

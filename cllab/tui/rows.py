@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from cllab.settings.spec import ComponentSpec, FieldSpec
+from cllab.settings.tables import SECTION
 from cllab.tui.controls import Row
 from cllab.tui.draft import KINDS, Draft
 from cllab.tui.screens.pick import Pick
 from cllab.tui.words import parse_seeds, seeds_text, show
 
-GROUPS = ("method", "scenario", "memory", "model", "dataset", "train", "evaluate", "")
+GROUPS = ("method", "scenario", "memory", "model", "dataset", "base", "train", "evaluate", "")
 """Tables under their headings, in the order of the form; "" holds the keys outside the tables."""
 FIRST = (
     ("method.name", "Method"),
@@ -60,7 +61,7 @@ def group_title(draft: Draft, table: str) -> tuple[str, str]:
     note = f"{len(rows)} setting{'' if len(rows) == 1 else 's'}" + (f", {changed} changed" if changed else "")
     if table in KINDS:
         return f"{table.capitalize()}: {draft.component(table).title}", note
-    return {"train": "Training", "evaluate": "Evaluation", "": "This run"}[table], note
+    return SECTION[table].title if table else "This run", note
 
 
 def _row(draft: Draft, key: str, spec: FieldSpec, label: str) -> Row:

@@ -231,7 +231,7 @@ def test_explain_draws_a_scenario_and_varies_it(cllab: Cllab) -> None:
 def test_explain_covers_everything_there_is(cllab: Cllab) -> None:
     from cllab.metrics import METRICS
     from cllab.settings import catalog
-    from cllab.settings.config import COMMON
+    from cllab.settings.tables import COMMON
 
     for spec in catalog.load().components:
         said = cllab("explain", spec.name)

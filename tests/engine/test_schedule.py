@@ -13,7 +13,7 @@ from torch import nn
 from cllab.engine.optimizers import make_optimizer, set_rate, stepper
 from cllab.engine.schedule import learning_rate
 from cllab.learner.phases import Group, Optim
-from cllab.settings.config import TrainConfig
+from cllab.settings.tables import TrainConfig
 from tests.engine.sessions import begun
 
 PUBLISHED = [
@@ -136,7 +136,7 @@ def test_training_does_not_load_the_compiler() -> None:
     """A second of every run, for nothing: a run that trains, saves and restores ends without it."""
     code = """
 import sys, torch
-from cllab.settings.config import TrainConfig
+from cllab.settings.tables import TrainConfig
 from cllab.engine.optimizers import make_optimizer, stepper
 for name in ("sgd", "adam", "adamw", "radam"):
     p = torch.nn.Parameter(torch.ones(3))

@@ -17,7 +17,7 @@ from cllab.cli import run as commands
 from cllab.errors import EXIT_DATA, EXIT_DONE, EXIT_FAILED, EXIT_USAGE
 from cllab.settings import presets
 from cllab.settings.catalog import load
-from cllab.settings.config import COMMON, EVALUATE, TABLES, TRAIN
+from cllab.settings.tables import COMMON, EVALUATE, TABLES, TRAIN
 from tests.cli.conftest import Cllab, Said
 from tests.cli.conftest import cllab as cllab
 from tests.cli.test_hostile import obeyed
