@@ -17,10 +17,17 @@ from cllab.models.heads.base import Head, head_class
 
 @dataclass(frozen=True)
 class ModelInfo:
-    """A model in a listing; `min_size` is the smallest image side it takes, `rgb` whether it needs three channels."""
+    """A model in a listing.
+
+    Attributes:
+        cuts: where its networks can be cut, in their order; "hidden{layers}" stands for one part for each of `layers`.
+        min_size: the smallest image side it takes.
+        rgb: whether it needs three channels.
+    """
 
     title: str
     paper: str = ""
+    cuts: tuple[str, ...] = ()
     min_size: int = 1
     rgb: bool = False
 
@@ -249,6 +256,11 @@ class Network(nn.Module):
     def head_parameters(self) -> list[nn.Parameter]:
         """Parameters of the head."""
         return list(self.head.parameters())
+
+
+def stage_cuts(n: int) -> tuple[str, ...]:
+    """The parts of a residual network of `n` stages."""
+    return ("stem", *(f"stage{i + 1}" for i in range(n)), "pool")
 
 
 def pooled() -> nn.Module:

@@ -19,7 +19,7 @@ from cllab.settings.spec import param
 class MLP(Model):
     """Hidden layers of one width."""
 
-    info = ModelInfo(title="Small MLP")
+    info = ModelInfo(title="Small MLP", cuts=("hidden{layers}",))
 
     @dataclass(frozen=True, kw_only=True)
     class Config:

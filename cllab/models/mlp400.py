@@ -22,7 +22,7 @@ from cllab.settings.spec import param
 class MLP400(Model):
     """784-400-400 with batch normalization."""
 
-    info = ModelInfo(title="MLP 400-400", paper="arXiv:2103.17230")
+    info = ModelInfo(title="MLP 400-400", paper="arXiv:2103.17230", cuts=("hidden1", "hidden2"))
 
     @dataclass(frozen=True, kw_only=True)
     class Config:

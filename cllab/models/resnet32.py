@@ -11,13 +11,13 @@ from dataclasses import dataclass
 from torch import nn
 
 from cllab.models._blocks import conv_block, stages
-from cllab.models.base import Backbone, Model, ModelInfo, conv_init, pooled
+from cllab.models.base import Backbone, Model, ModelInfo, conv_init, pooled, stage_cuts
 
 
 class ResNet32(Model):
     """Widths (16, 32, 64), depths (5, 5, 5)."""
 
-    info = ModelInfo(title="ResNet-32 (32x32)", paper="arXiv:2103.17230", min_size=8)
+    info = ModelInfo(title="ResNet-32 (32x32)", paper="arXiv:2103.17230", min_size=8, cuts=stage_cuts(3))
 
     @dataclass(frozen=True, kw_only=True)
     class Config:

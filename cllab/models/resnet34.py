@@ -11,13 +11,13 @@ from dataclasses import dataclass
 from torch import nn
 
 from cllab.models._blocks import conv_block, stages
-from cllab.models.base import Backbone, Model, ModelInfo, conv_init, pooled
+from cllab.models.base import Backbone, Model, ModelInfo, conv_init, pooled, stage_cuts
 
 
 class ResNet34(Model):
     """7x7 stem, stages of 3, 4, 6, 3 blocks."""
 
-    info = ModelInfo(title="ResNet-34 (ImageNet)", paper="arXiv:2103.17230", min_size=32)
+    info = ModelInfo(title="ResNet-34 (ImageNet)", paper="arXiv:2103.17230", min_size=32, cuts=stage_cuts(4))
 
     @dataclass(frozen=True, kw_only=True)
     class Config:

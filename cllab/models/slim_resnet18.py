@@ -12,14 +12,14 @@ from dataclasses import dataclass
 from torch import nn
 from torchvision.models.resnet import BasicBlock
 
-from cllab.models.base import Backbone, Model, ModelInfo, pooled
+from cllab.models.base import Backbone, Model, ModelInfo, pooled, stage_cuts
 from cllab.settings.spec import param
 
 
 class SlimResNet18(Model):
     """Widths (20, 40, 80, 160), depths (2, 2, 2, 2)."""
 
-    info = ModelInfo(title="Reduced ResNet-18", paper="arXiv:1706.08840", min_size=8)
+    info = ModelInfo(title="Reduced ResNet-18", paper="arXiv:1706.08840", min_size=8, cuts=stage_cuts(4))
 
     @dataclass(frozen=True, kw_only=True)
     class Config:

@@ -11,14 +11,14 @@ from typing import Literal
 import torchvision.models as tv
 from torch import nn
 
-from cllab.models.base import Backbone, Model, ModelInfo
+from cllab.models.base import Backbone, Model, ModelInfo, stage_cuts
 from cllab.settings.spec import param
 
 
 class TorchvisionResNet(Model):
     """ResNet-18, 34 or 50 of torchvision."""
 
-    info = ModelInfo(title="torchvision ResNet", paper="arXiv:1512.03385", min_size=32, rgb=True)
+    info = ModelInfo(title="torchvision ResNet", paper="arXiv:1512.03385", min_size=32, rgb=True, cuts=stage_cuts(4))
 
     @dataclass(frozen=True, kw_only=True)
     class Config:

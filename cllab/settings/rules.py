@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
 from cllab.errors import UsageError
-from cllab.settings import sizes
+from cllab.settings import fronts, sizes
 from cllab.text import shown
 
 if TYPE_CHECKING:
@@ -106,6 +106,7 @@ def problems(config: RunConfig, catalog: Catalog) -> Iterator[str]:
     weights = config.model.values.get("weights")
     if weights not in (None, "none", "") and model.facts.get("rgb") and shape and shape[0] != 3:
         yield f"model.weights = '{weights}' needs RGB images, '{dataset.name}' has {shape[0]} channel"
+    yield from fronts.problems(config, model.facts, scenario.facts)
     yield from _device(config.device)
     yield from sizes.problems(config, {"n_train": n_train, "n_classes": n_classes, "shape": shape})
 
