@@ -14,7 +14,7 @@ from cllab.engine import checkpoint
 from cllab.errors import UsageError
 from cllab.models.base import Backbone, Network
 from cllab.models.mlp400 import MLP400
-from cllab.settings import registry
+from cllab.settings import catalog, fronts, registry
 
 
 def backbone(name: str, shape: tuple[int, int, int], **config: object) -> Backbone:
@@ -227,6 +227,9 @@ def test_behind_every_part_front_and_back_are_the_whole(
     name: str, shape: tuple[int, int, int], config: dict[str, Any], parts: list[str]
 ) -> None:
     network = Network(backbone(name, shape, **config), 4).eval()
+    spec = catalog.load().get("model", name)
+    values = {**{f.name: f.default for f in spec.fields}, **config}
+    assert fronts.cuts_of(spec.facts, values) == parts, "as the catalogue says them"
     x = torch.randn(3, *shape)
     whole, features = network(x), network.features(x)
     assert list(network.backbone.parts) == parts
