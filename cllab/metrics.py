@@ -3,6 +3,9 @@
 Everything follows from the accuracy matrix R, (E, E) floats: R[i, j] is the accuracy on task j after learning task i,
 NaN where it was not evaluated; and from the accuracies over all classes seen so far, one after each task.
 All accuracies are fractions in 0..1.
+
+Where test sets stand apart from the tasks, R is (E, T), and what speaks of "task j when it was learned" has no meaning:
+forgetting, transfer and learning accuracy are not given then. What is: the accuracy on all test images.
 """
 
 from __future__ import annotations
@@ -29,11 +32,12 @@ class Metric:
     higher_is_better: bool = True
 
 
-def matrix(rows: Sequence[Sequence[float | None]], n_tasks: int) -> Array:
-    """Rows of accuracies, None for missing, as an (E, E) array with NaN."""
-    r = np.full((n_tasks, n_tasks), np.nan)
+def matrix(rows: Sequence[Sequence[float | None]], n_tasks: int, n_tests: int | None = None) -> Array:
+    """Rows of accuracies, None for missing, as an (E, T) array with NaN; T is E unless given."""
+    n_tests = n_tasks if n_tests is None else n_tests
+    r = np.full((n_tasks, n_tests), np.nan)
     for i, row in enumerate(rows[:n_tasks]):
-        for j, value in enumerate(row[:n_tasks]):
+        for j, value in enumerate(row[:n_tests]):
             if value is not None:
                 r[i, j] = value
     return r
@@ -53,6 +57,16 @@ def task_accuracy(r: ArrayLike) -> float:
     """ACC = mean_j R[E-1, j] (Lopez-Paz & Ranzato 2017, Eq. 2); r: (E, E)."""
     r = np.asarray(r, float)
     return _mean(r[-1])
+
+
+def accuracies_on_all(r: ArrayLike, sizes: Sequence[int]) -> Array:
+    """(E,) accuracy over the images of all test sets after each task; r: (E, T), sizes: (T,) their images.
+
+    NaN where a test set was not evaluated.
+    """
+    n = np.asarray(sizes, float)
+    over_all: Array = np.asarray(r, float) @ n / n.sum()
+    return over_all
 
 
 def forgetting(r: ArrayLike) -> float:
@@ -198,6 +212,22 @@ METRICS: dict[str, Metric] = {
             "ACC, Lopez-Paz & Ranzato 2017, Eq. 2",
         ),
         Metric(
+            "test_accuracy",
+            "test accuracy",
+            "sum_j n[j] R[E-1, j] / sum_j n[j]",
+            "Accuracy over all test images after the last task, of streams whose test sets stand apart from the tasks; "
+            "classes that were not seen count as errors.",
+            "Lomonaco & Maltoni 2017, arXiv:1705.03550",
+        ),
+        Metric(
+            "average_test_accuracy",
+            "average test accuracy",
+            "mean_i sum_j n[j] R[i, j] / sum_j n[j]",
+            "Mean over tasks of the accuracy over all test images, classes not seen yet counted as errors; of streams "
+            "whose test sets stand apart from the tasks.",
+            "Lomonaco et al. 2019, arXiv:1907.03799",
+        ),
+        Metric(
             "forgetting",
             "forgetting",
             "mean_{j<E-1} (max_{j<=i<E-1} R[i,j] - R[E-1,j])",
@@ -320,15 +350,17 @@ def summary(
     seen: Sequence[float],
     *,
     n_tasks: int,
+    tests: Sequence[int] | None = None,
     baseline: Sequence[float | None] | None = None,
     stream: Sequence[tuple[int, float]] = (),
 ) -> dict[str, float]:
     """Every metric that these accuracies determine; NaN entries are left out.
 
-    rows: (i, E) accuracy rows so far; seen: (i,) accuracy over seen classes; baseline: (E,) before training;
-    stream: (samples, accuracy) pairs.
+    rows: (i, E) accuracy rows so far; seen: (i,) accuracy over seen classes; tests: (T,) images of every test set,
+    where those stand apart from the tasks: rows are (i, T) then; baseline: (E,) before training; stream: (samples,
+    accuracy) pairs.
     """
-    r = matrix(rows, n_tasks)[: len(rows), : len(rows)] if rows else np.zeros((0, 0))
+    r = matrix(rows, n_tasks)[: len(rows), : len(rows)] if rows and tests is None else np.zeros((0, 0))
     values: dict[str, float] = {
         "last_accuracy": last_accuracy(seen),
         "average_accuracy": average_accuracy(seen),
@@ -349,6 +381,10 @@ def summary(
             values["forward_transfer_gem"] = forward_transfer_gem(r, b)
             values["forward_transfer_bcl"] = forward_transfer_bcl(r)
             values["backward_transfer_gem"] = backward_transfer_gem(r)
+    if tests and rows:
+        over_all = accuracies_on_all(matrix(rows, n_tasks, len(tests))[: len(rows)], tests)
+        values["test_accuracy"] = float(over_all[-1])
+        values["average_test_accuracy"] = float(over_all.mean())
     if stream:
         values["stream_area"] = stream_area([s for s, _ in stream], [a for _, a in stream])
     return {k: v for k, v in values.items() if np.isfinite(v)}

@@ -315,7 +315,7 @@ class Task:
         classes: labels that are this task's own (in blurry streams: the majors).
         exposed: labels that occur in `train`.
         train: what is learned; labels are stream labels.
-        test: test images of `classes`, seen as this task sees them.
+        test: test images of `classes`, seen as this task sees them; empty where the stream's test sets stand apart.
         has_label: whether the task's number is given at test time.
     """
 
@@ -329,8 +329,29 @@ class Task:
 
 
 @dataclass(frozen=True)
+class TestSet:
+    """Images that a stream is tested on: a column of the accuracy matrix.
+
+    Attributes:
+        name: shown to people.
+        split: the images; labels are stream labels.
+        classes: labels that occur in it.
+        task: the task whose own it is, -1 where it stands apart from the tasks.
+    """
+
+    name: str
+    split: Split
+    classes: tuple[int, ...]
+    task: int = -1
+
+
+@dataclass(frozen=True)
 class Stream:
-    """Tasks in the order in which they are learned.
+    """Tasks in the order in which they are learned, and what is tested.
+
+    A task has a test set of its own, which is evaluated once all of its classes were seen; or the test sets stand
+    apart, and all of them are evaluated every time: many small tasks share one, or one for each session. Then images
+    of classes not seen yet count as errors.
 
     Attributes:
         tasks: the tasks.
@@ -338,6 +359,7 @@ class Stream:
         class_order: the permutation of the dataset's classes.
         online: True when each sample of the stream may be read once.
         counts: (E, K) long on the CPU: training samples of every class in every task.
+        apart: the test sets that stand apart; empty where every task has its own.
     """
 
     tasks: tuple[Task, ...]
@@ -346,6 +368,7 @@ class Stream:
     online: bool
     counts: Tensor
     notes: dict[str, Any] = field(default_factory=dict)
+    apart: tuple[TestSet, ...] = ()
 
     @property
     def n_classes(self) -> int:
@@ -354,6 +377,23 @@ class Stream:
     @property
     def n_tasks(self) -> int:
         return len(self.tasks)
+
+    @property
+    def n_tests(self) -> int:
+        """How many test sets there are: columns of the accuracy matrix."""
+        return len(self.apart) or self.n_tasks
+
+    def test(self, j: int) -> TestSet:
+        """Test set `j`."""
+        if self.apart:
+            return self.apart[j]
+        task = self.tasks[j]
+        return TestSet(task.name, task.test, task.classes, task.index)
+
+    @property
+    def test_sizes(self) -> tuple[int, ...] | None:
+        """Images of every test set that stands apart; None where every task has its own."""
+        return tuple(len(test.split) for test in self.apart) or None
 
     def seen(self, t: int) -> tuple[int, ...]:
         """Labels that occurred in the training data of tasks 0..t, ascending."""

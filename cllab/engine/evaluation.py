@@ -22,15 +22,15 @@ class Accuracies:
     """Fractions; None where nothing was evaluated.
 
     Attributes:
-        tasks: (E,) per task.
-        seen: over all test samples of the evaluated, seen tasks.
+        tests: (T,) per test set: per task, where every task has its own.
+        seen: over the evaluated test samples of the classes seen so far.
         per_class: (K,) per stream label.
         unnamed: (E,) per task, of the same model when the task is not named and all classes seen so far compete; empty
             where tasks are not named anyway or share their classes.
         images: test images that were looked at.
     """
 
-    tasks: tuple[float | None, ...]
+    tests: tuple[float | None, ...]
     seen: float | None
     per_class: tuple[float | None, ...]
     unnamed: tuple[float | None, ...] = ()
@@ -56,17 +56,18 @@ class Evaluator:
         self._ahead: Network | None = None
 
     def covered(self, t: int) -> list[int]:
-        """Tasks whose classes have all been seen after task `t` (-1: none); with `future`, every task."""
-        return list(range(self.stream.n_tasks)) if self.future else self._learned(t)
+        """Test sets that are evaluated after task `t`: of the tasks whose classes have all been seen (-1: none); with
+        `future`, and where they stand apart from the tasks, every one."""
+        return list(range(self.stream.n_tests)) if self.future else self._learned(t)
 
     def size(self, t: int, part: int = 0) -> int:
         """How many test images an evaluation after task `t` looks at; with `part`, at most so many of every task's."""
-        sizes = [len(self.stream.tasks[i].test) for i in self.covered(t)]
+        sizes = [len(self.stream.test(i).split) for i in self.covered(t)]
         return sum(min(size, part) for size in sizes) if part else sum(sizes)
 
     def _test(self, i: int, part: int) -> Split:
-        """Task i's test set, or `part` of its images at even distances, always the same."""
-        test = self.stream.tasks[i].test
+        """Test set i, or `part` of its images at even distances, always the same."""
+        test = self.stream.test(i).split
         if not part or part >= len(test):
             return test
         if (i, part) not in self._parts:
@@ -77,6 +78,8 @@ class Evaluator:
     def _learned(self, t: int) -> list[int]:
         if t < 0:
             return []
+        if self.stream.apart:
+            return list(range(self.stream.n_tests))
         known = set(self.stream.seen(t))
         shared = len({task.classes for task in self.stream.tasks}) == 1
         if shared:  # all tasks have the same classes: what differs is how they look, so only learned tasks count
@@ -90,7 +93,7 @@ class Evaluator:
         n_classes = stream.n_classes
         which = self.covered(t)
         if not which:
-            return Accuracies((None,) * stream.n_tasks, None, (None,) * n_classes)
+            return Accuracies((None,) * stream.n_tests, None, (None,) * n_classes)
         counts: list[Tensor] = []
         unnamed: list[Tensor] = []
         n_seen = max(stream.seen(t), default=-1) + 1 if learner.heads is not None else 0
@@ -112,6 +115,11 @@ class Evaluator:
         parts = [torch.stack(counts), torch.stack(unnamed), hits_per_class, total_per_class]
         values = torch.split(torch.cat(parts).cpu(), [len(part) for part in parts])
         hits, open_hits, per_class_hits, per_class_total = (part.tolist() for part in values)
+        if stream.apart:  # what has not been learned yet counts in the test sets, not in what was seen
+            seen = set(stream.seen(t))
+            per_class_hits, per_class_total = (
+                [v if c in seen else 0.0 for c, v in enumerate(of)] for of in (per_class_hits, per_class_total)
+            )
         total = sum(per_class_total)
         return Accuracies(
             self._row(which, hits, part),
@@ -122,21 +130,22 @@ class Evaluator:
         )
 
     def _row(self, which: list[int], hits: list[float], part: int) -> tuple[float | None, ...]:
-        row: list[float | None] = [None] * self.stream.n_tasks
+        row: list[float | None] = [None] * self.stream.n_tests
         for i, hit_count in zip(which, hits, strict=True):
             size = len(self._test(i, part))
             row[i] = hit_count / size if size else None
         return tuple(row)
 
     def _hits(self, method: Method, learner: Learner, i: int, n_seen: int, part: int) -> tuple[Tensor, Tensor]:
-        """Twice (N,) float: 1 where the label is among the k best of task i's test samples; as the scenario has it, and
-        among the first `n_seen` classes without the task's name (the same where `n_seen` is 0)."""
-        task = self.stream.tasks[i]
+        """Twice (N,) float, of test set i: 1 where the label is among the k best of a sample; as the scenario has it,
+        and among the first `n_seen` classes without the task's name (the same where `n_seen` is 0)."""
+        test = self.stream.test(i)
         labels = self._test(i, part).labels
-        label = task.index if task.has_label else None
+        named = test.task >= 0 and self.stream.tasks[test.task].has_label
+        label = test.task if named else None
         own: Tensor | None = None
-        if task.has_label:
-            own = torch.tensor(task.classes, device=learner.device)
+        if named:
+            own = torch.tensor(test.classes, device=learner.device)
         hits, open_hits = [], []
         size = self.batch_size or learner.bulk_size
         for start in range(0, len(labels), size):

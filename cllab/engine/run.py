@@ -220,6 +220,7 @@ class Session:
                     }
                     for t in stream.tasks
                 ),
+                tests=tuple({"name": t.name, "classes": list(t.classes), "n": len(t.split)} for t in stream.apart),
                 counts=tuple(tuple(int(v) for v in row) for row in stream.counts.tolist()),
                 steps=tuple(self.forecast.steps(t) for t in stream.tasks),
                 passes=tuple(self.forecast.passes(t) for t in stream.tasks),
@@ -233,10 +234,10 @@ class Session:
         self.learner.memory.begin_run(self.learner)
         if config.evaluate.future:
             found = self.evaluator.evaluate(self.method, self.learner, -1)
-            self.scores.baseline = found.tasks
+            self.scores.baseline = found.tests
             self.emit(
                 ev.Evaluated(
-                    task=-1, moment="task", step=0, samples=0, tasks=found.tasks, seen=None, images=found.images
+                    task=-1, moment="task", step=0, samples=0, tasks=found.tests, seen=None, images=found.images
                 )
             )
         self.loop.whole = True
@@ -327,7 +328,7 @@ class Session:
     def _end_task(self, task: Task, before: dict[str, float]) -> None:
         found = self._evaluate("task")
         report_best = self.config.evaluate.report == "best"
-        self.scores.add(found.tasks, found.unnamed, found.per_class, found.seen, report_best=report_best)
+        self.scores.add(found.tests, found.unnamed, found.per_class, found.seen, report_best=report_best)
         spent = {k: round(v - before[k], 4) for k, v in self.seconds.items() if k != "load"}
         self.emit(ev.TaskEnded(task=task.index, seconds=spent))
 
@@ -345,7 +346,7 @@ class Session:
                 moment=moment,
                 step=self.learner.step,
                 samples=self.loop.samples,
-                tasks=found.tasks,
+                tasks=found.tests,
                 seen=seen,
                 per_class=() if part else found.per_class,
                 epoch=epoch,
@@ -361,7 +362,9 @@ class Session:
     def metrics(self) -> dict[str, float]:
         """Every metric that the accuracies so far determine."""
         evaluate = self.config.evaluate
-        return self.scores.metrics(self.stream.n_tasks, with_best=evaluate.epochs or evaluate.report == "best")
+        return self.scores.metrics(
+            self.stream.n_tasks, self.stream.test_sizes, with_best=evaluate.epochs or evaluate.report == "best"
+        )
 
     def result(self, status: str, reason: str = "") -> dict[str, Any]:
         """What `result.json` holds."""
@@ -374,7 +377,10 @@ class Session:
             "seed": self.config.seed,
             "signature": self.config.signature,
             "config": ev.plain(self.config.to_dict()),
-            **self.scores.result(self.stream.n_tasks),
+            **self.scores.result(self.stream.n_tasks, self.stream.n_tests),
+            **(
+                {"tests": [{"name": t.name, "n": len(t.split)} for t in self.stream.apart]} if self.stream.apart else {}
+            ),
             "metrics": ev.plain(self.metrics()),
             "per_class_accuracy": ev.plain(list(self.scores.per_class)),
             "class_names": list(self.stream.class_names),

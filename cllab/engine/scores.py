@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -16,7 +17,7 @@ class Scores:
     """Accuracies, as fractions.
 
     Attributes:
-        rows: after every task, the accuracy of every task (None: not evaluated).
+        rows: after every task, the accuracy on every test set (None: not evaluated).
         unnamed: the same without the task's name; empty where it is not told anyway.
         seen: after every task, the accuracy on the test samples of all classes seen, as the run reports it.
         best: the same of the best epoch of the deciding phase.
@@ -42,11 +43,11 @@ class Scores:
     task_step: int = 0
     glances: int = 0
 
-    def add(self, tasks: Row, unnamed: Row, per_class: Row, seen: float | None, *, report_best: bool) -> None:
+    def add(self, tests: Row, unnamed: Row, per_class: Row, seen: float | None, *, report_best: bool) -> None:
         """Note the evaluation at the end of a task."""
         last = seen if seen is not None else float("nan")
         best = max(self.epoch_best, last) if self.epoch_best is not None else last
-        self.rows.append(tasks)
+        self.rows.append(tests)
         if unnamed:
             self.unnamed.append(unnamed)
         self.seen.append(best if report_best else last)
@@ -54,9 +55,11 @@ class Scores:
         self.left = last
         self.per_class = per_class
 
-    def metrics(self, n_tasks: int, *, with_best: bool) -> dict[str, float]:
-        """Every metric that the accuracies so far determine."""
-        values = metrics.summary(self.rows, self.seen, n_tasks=n_tasks, baseline=self.baseline, stream=self.curve)
+    def metrics(self, n_tasks: int, tests: Sequence[int] | None, *, with_best: bool) -> dict[str, float]:
+        """Every metric that the accuracies so far determine; `tests` as in `metrics.summary`."""
+        values = metrics.summary(
+            self.rows, self.seen, n_tasks=n_tasks, tests=tests, baseline=self.baseline, stream=self.curve
+        )
         if self.unnamed:
             values["class_incremental_accuracy"] = metrics.task_accuracy(
                 metrics.matrix(self.unnamed, n_tasks)[: len(self.unnamed)]
@@ -67,9 +70,9 @@ class Scores:
                 values["left_accuracy"] = self.left
         return values
 
-    def result(self, n_tasks: int) -> dict[str, Any]:
+    def result(self, n_tasks: int, n_tests: int) -> dict[str, Any]:
         """Their part of `result.json`."""
-        rows = [list(row) for row in self.rows] + [[None] * n_tasks for _ in range(n_tasks - len(self.rows))]
+        rows = [list(row) for row in self.rows] + [[None] * n_tests for _ in range(n_tasks - len(self.rows))]
         found: dict[str, Any] = {"accuracy_matrix": ev.plain(rows)}
         if self.baseline is not None:
             found["baseline"] = ev.plain(list(self.baseline))

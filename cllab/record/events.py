@@ -49,6 +49,8 @@ class RunStarted(Event):
     Attributes:
         class_names: in stream-label order.
         tasks: per task its name, own classes, exposed classes and number of training samples.
+        tests: per test set its name, classes and number of images, where they stand apart from the tasks; empty where
+            every task has its own.
         counts: (E, K) training samples per task and class.
         steps: planned optimizer steps of each task.
         passes: planned images of each task that are only looked at, by kind of pass: "select", "evaluate".
@@ -71,6 +73,7 @@ class RunStarted(Event):
     passes: tuple[dict[str, Any], ...] = ()
     n_parameters: int = 0
     versions: dict[str, str] = field(default_factory=dict)
+    tests: tuple[dict[str, Any], ...] = ()
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -150,7 +153,8 @@ class Evaluated(Event):
     Attributes:
         moment: "task" (a row of the accuracy matrix), "epoch" (after one epoch of a phase), "stream" (every n
             samples) or "glance" (within a task, on part of the test images: to be watched, in no metric).
-        tasks: accuracy on every task's test set, None where it was not evaluated.
+        tasks: accuracy on every test set, None where it was not evaluated: on every task's own, unless `RunStarted`
+            names test sets that stand apart.
         seen: accuracy over all test samples of the classes seen so far.
         per_class: per stream label, None for classes not evaluated.
         images: test images that were looked at.

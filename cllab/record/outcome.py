@@ -28,7 +28,9 @@ class Outcome:
     """What a run gave, from `result.json`, or from its records where that is missing.
 
     Attributes:
-        matrix: (i, E) accuracy rows, one per finished task, None where not evaluated.
+        matrix: (i, T) accuracy rows, one per finished task, None where not evaluated; a column per test set.
+        tests: names of the test sets where they stand apart from the tasks; empty where every task has its own.
+        n_tasks: tasks of the stream.
         seen: (i,) accuracy over the classes seen so far.
         stream: (samples, accuracy) while an online stream passed.
         memory: samples, bytes, by_kind.
@@ -43,6 +45,8 @@ class Outcome:
     reason: str = ""
     signature: str = ""
     matrix: Rows = ()
+    tests: tuple[str, ...] = ()
+    n_tasks: int = 0
     seen: tuple[float | None, ...] = ()
     metrics: Mapping[str, float] = field(default_factory=dict)
     per_class: tuple[float | None, ...] = ()
@@ -57,8 +61,9 @@ class Outcome:
     described: Described = field(default_factory=Described, repr=False)
 
     @property
-    def n_tasks(self) -> int:
-        return len(self.matrix[0]) if self.matrix else 0
+    def columns(self) -> tuple[str, ...]:
+        """What the columns of the accuracy matrix are: test sets, or "task 1", "task 2", ..."""
+        return self.tests or tuple(f"task {j + 1}" for j in range(len(self.matrix[0]) if self.matrix else 0))
 
     @property
     def is_done(self) -> bool:
@@ -119,6 +124,8 @@ def _from_result(run: Run, result: Mapping[str, Any]) -> Outcome:
             signature=str(result.get("signature", "")),
             config=_tables(result["config"]),
             matrix=tuple(row for row in rows if any(v is not None for v in row)) or rows[:0],
+            tests=tuple(str(test["name"]) for test in _list(result.get("tests", ()))),
+            n_tasks=len(rows),
             seen=_numbers(result.get("seen_accuracy", ())),
             metrics=_measures(result["metrics"]),
             per_class=_numbers(result.get("per_class_accuracy", ())),
@@ -174,7 +181,15 @@ def _from_events(run: Run, status: str, reason: str) -> Outcome:
     n_tasks = state.n_tasks
     seen = [v for v in state.seen if v is not None]
     stream = [(e.samples, e.seen) for e in state.evaluations if e.moment == "stream" and e.seen is not None]
-    values = metrics.summary(state.rows, seen, n_tasks=n_tasks, baseline=state.baseline, stream=stream) if seen else {}
+    if state.is_apart and state.test_sizes is None:
+        seen = []  # a log out of shape: nothing follows from it
+    values = (
+        metrics.summary(
+            state.rows, seen, n_tasks=n_tasks, tests=state.test_sizes, baseline=state.baseline, stream=stream
+        )
+        if seen
+        else {}
+    )
     memory = state.memory[-1] if len(state.memory) else None
     return Outcome(
         run=run,
@@ -185,6 +200,8 @@ def _from_events(run: Run, status: str, reason: str) -> Outcome:
         signature=_signature(run),
         config=config,
         matrix=state.rows,
+        tests=tuple(str(test.get("name", "")) for test in started.tests) if started else (),
+        n_tasks=n_tasks,
         seen=state.seen,
         metrics={**values, **{k: v for k, v in state.metrics.items() if v is not None}},
         per_class=tuple(state.per_class),

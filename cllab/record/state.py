@@ -66,7 +66,7 @@ class RunState:
         started: the RunStarted record, None before it.
         phase: what is being done now; `phase_step` of `phase_steps`, steps or, in a pass over data, images.
         task: current task, -1 before the first.
-        rows: (i, E) rows of the accuracy matrix, one per finished task.
+        rows: (i, T) rows of the accuracy matrix, one per finished task; a column per test set.
         seen: accuracy over seen classes, one per finished task.
         baseline: accuracies of the untrained model, where they were measured.
         steps: StepEnded records (losses, rate, memory of the device over time).
@@ -110,6 +110,23 @@ class RunState:
     @property
     def n_tasks(self) -> int:
         return len(self.started.tasks) if self.started else 0
+
+    @property
+    def is_apart(self) -> bool:
+        """Whether the test sets stand apart from the tasks; else every task has its own."""
+        return bool(self.started and self.started.tests)
+
+    @property
+    def n_tests(self) -> int:
+        """Columns of the accuracy matrix."""
+        return len(self.started.tests) if self.started and self.started.tests else self.n_tasks
+
+    @property
+    def test_sizes(self) -> tuple[int, ...] | None:
+        """Images of every test set that stands apart; None where every task has its own, or a log does not say it."""
+        tests = self.started.tests if self.started else ()
+        sizes = tuple(n for test in tests if isinstance(n := test.get("n"), int) and n > 0)
+        return sizes if sizes and len(sizes) == len(tests) else None
 
     @property
     def is_over(self) -> bool:

@@ -143,10 +143,12 @@ class Picture(Lines):
         rows.append(_row("now", _bar(share, bar_width, paper), phase, width))
         known = _known(state)
         if known:
-            told = "  ".join(f"{j + 1}:{percent(v, 0)}" for j, v in known[-_LISTED_TASKS:])
+            tests = state.started.tests if state.started else ()
+            names = [str(test.get("name", "")) for test in tests] or [str(j + 1) for j in range(state.n_tests)]
+            told = "  ".join(f"{names[j]}:{percent(v, 0)}" for j, v in known[-_LISTED_TASKS:] if j < len(names))
             seen = next((e.seen for e in reversed(state.evaluations) if e.seen is not None), None)
             about = "about " if state.evaluations[-1].moment == "glance" else ""
-            rows.append(_row("tasks", None, f"{about}{told}   all seen {percent(seen)} %", width))
+            rows.append(_row("tests" if tests else "tasks", None, f"{about}{told}   all seen {percent(seen)} %", width))
         if len(state.memory):
             held = state.memory[-1]
             filled = held.samples / held.capacity if held.capacity else 0.0
@@ -211,10 +213,10 @@ def task_line(state: RunState, event: ev.TaskEnded, limit: int | None = None) ->
     parts = [f"task {i + 1}/{state.n_tasks}", f"all seen {percent(seen):>5} %", duration(sum(event.seconds.values()))]
     known = [v for v in row if v is not None]
     if 1 < len(known) <= _LISTED_TASKS:
-        parts.append("tasks " + " ".join(percent(v) for v in known))
-    elif known and i < len(row) and row[i] is not None:
+        parts.append(("tests " if state.is_apart else "tasks ") + " ".join(percent(v) for v in known))
+    elif known and not state.is_apart and i < len(row) and row[i] is not None:
         parts.append(f"this task {percent(row[i])}")
-    if i > 0 and len(state.rows) > i:
+    if i > 0 and len(state.rows) > i and not state.is_apart:
         square = metrics.matrix(state.rows[: i + 1], i + 1)
         parts.append(f"forgetting {percent(metrics.forgetting(square))} points")
     if len(state.memory):

@@ -15,7 +15,7 @@ from typing import Any
 from cllab.io.output import percent
 from cllab.metrics import unit
 from cllab.record.outcome import Outcome
-from cllab.report.plots import COLORS, most_forgotten, spread, told_tasks
+from cllab.report.plots import COLORS, most_forgotten, points_of, spread, told_tasks
 
 WIDTH, HEIGHT = 960, 420
 _INK, _FAINT, _GRID = (34, 34, 34), (110, 110, 110), (224, 224, 224)
@@ -23,6 +23,8 @@ _LOW, _HIGH = (247, 251, 255), (8, 81, 156)
 """Ends of the matrix's color scale, light to dark blue: a single hue reads the same for everybody."""
 _PLOT = (56, 68, 420, 272)
 _MATRIX = (570, 68, 340, 272)
+_MOST_DOTS = 60
+"""Tasks up to which a line has a dot at each."""
 
 Color = tuple[int, int, int]
 
@@ -95,6 +97,7 @@ def shapes(outcome: Outcome) -> list[Shape]:
         for name, title in (
             ("last_accuracy", "last accuracy"),
             ("average_accuracy", "average accuracy"),
+            ("average_test_accuracy", "average test accuracy"),
             ("forgetting", "forgetting"),
         )
         if name in outcome.metrics
@@ -106,7 +109,9 @@ def shapes(outcome: Outcome) -> list[Shape]:
 def _curves(outcome: Outcome) -> list[Shape]:
     left, top, width, height = _PLOT
     n = len(outcome.matrix)
-    out: list[Shape] = [Label(left, top - 16, "accuracy (%) on each task, over the tasks learned", 12, _FAINT)]
+    out: list[Shape] = [
+        Label(left, top - 16, f"accuracy (%) on each {_column(outcome)}, over the tasks learned", 12, _FAINT)
+    ]
 
     def at(i: float, value: float) -> tuple[float, float]:
         return left + (i / max(1, n - 1)) * width, top + (1 - value) * height
@@ -117,21 +122,18 @@ def _curves(outcome: Outcome) -> list[Shape]:
         out.append(Label(left - 8, y, str(25 * step), 11, _FAINT, "end"))
     for i in spread(n, 12):
         out.append(Label(at(i, 0)[0], top + height + 16, str(i + 1), 11, _FAINT, "middle"))
-    worst = most_forgotten(outcome.matrix)
-    shown = [t for t in told_tasks(outcome.n_tasks, worst) if t < n]
+    apart, columns = bool(outcome.tests), outcome.columns
+    worst = None if apart else most_forgotten(outcome.matrix)
+    shown = [t for t in told_tasks(len(columns), worst) if t < n or apart]
     keys: list[tuple[str, Color]] = []
     for place, task in enumerate(shown):
-        points = [
-            at(i, value)
-            for i in range(n)
-            if (value := outcome.matrix[i][task]) is not None and (i >= task or outcome.matrix[task][task] is None)
-        ]
+        points = [at(i, outcome.matrix[i][task] or 0.0) for i in points_of(outcome.matrix, task, apart=apart)]
         if not points:
             continue
         color = COLORS[place % len(COLORS)]
         out.append(Path(tuple(points), color, 2))
-        out += [Dot(x, y, 3, color) for x, y in points]
-        keys.append((f"task {task + 1}{' (most forgotten)' if task == worst else ''}", color))
+        out += [Dot(x, y, 3, color) for x, y in points] if n <= _MOST_DOTS else []
+        keys.append((f"{columns[task]}{' (most forgotten)' if task == worst else ''}", color))
     seen = [at(i, v) for i, v in enumerate(outcome.seen) if v is not None]
     if seen:
         out.append(Path(tuple(seen), _INK, 2, dashed=True))
@@ -145,10 +147,15 @@ def _curves(outcome: Outcome) -> list[Shape]:
     return out
 
 
+def _column(outcome: Outcome) -> str:
+    return "test set" if outcome.tests else "task"
+
+
 def _heat_map(outcome: Outcome) -> list[Shape]:
     left, top, width, height = _MATRIX
-    rows, columns = spread(len(outcome.matrix), 20), spread(outcome.n_tasks, 20)
-    out: list[Shape] = [Label(left, top - 16, "accuracy (%) on task (across) after task (down)", 12, _FAINT)]
+    rows, columns = spread(len(outcome.matrix), 20), spread(len(outcome.columns), 20)
+    title = f"accuracy (%) on {_column(outcome)} (across) after task (down)"
+    out: list[Shape] = [Label(left, top - 16, title, 12, _FAINT)]
     if not rows or not columns:
         return out
     w, h = width / len(columns), height / len(rows)
@@ -165,7 +172,9 @@ def _heat_map(outcome: Outcome) -> list[Shape]:
             ink = (255, 255, 255) if share > 0.55 else _INK
             out.append(Label(left + (b + 0.5) * w, top + (a + 0.5) * h, percent(value, 0), font, ink, "middle"))
     for b, j in enumerate(columns):
-        out.append(Label(left + (b + 0.5) * w, top + height + 16, str(j + 1), 11, _FAINT, "middle"))
+        fits = outcome.tests and 6.5 * max(map(len, outcome.tests)) <= w
+        text = outcome.tests[j] if fits else str(j + 1)
+        out.append(Label(left + (b + 0.5) * w, top + height + 16, text, 11, _FAINT, "middle"))
     return out
 
 

@@ -21,6 +21,7 @@ from cllab.record import events as ev
 from cllab.record.outcome import Outcome, read
 from cllab.record.runs import Run
 from cllab.report.export_bcl import Layout, bcl_name, bcl_text
+from cllab.text import clean
 
 if TYPE_CHECKING:
     import numpy as np
@@ -140,9 +141,8 @@ def write(run: Run, form: str, folder: Path) -> list[Path]:
 
 def data(outcome: Outcome) -> dict[str, Any]:
     """A run as `result.json` holds it, also one that has none yet."""
-    n = outcome.n_tasks
     rows = [list(row) for row in outcome.matrix]
-    rows += [[None] * n for _ in range(n - len(rows))]
+    rows += [[None] * len(outcome.columns) for _ in range(outcome.n_tasks - len(rows))]
     plain: dict[str, Any] = ev.plain(
         {
             "name": outcome.name,
@@ -152,6 +152,7 @@ def data(outcome: Outcome) -> dict[str, Any]:
             "signature": outcome.signature,
             "config": outcome.config,
             "accuracy_matrix": rows,
+            **({"tests": [{"name": name} for name in outcome.tests]} if outcome.tests else {}),
             "seen_accuracy": outcome.seen,
             "metrics": outcome.metrics,
             "per_class_accuracy": outcome.per_class,
@@ -170,8 +171,7 @@ def data(outcome: Outcome) -> dict[str, Any]:
 
 def csv_tables(outcome: Outcome) -> dict[str, str]:
     """CSV texts by name: the accuracy matrix (""), "per-class" and, of an online run that was watched, "stream"."""
-    n = outcome.n_tasks
-    head = ["after_task", *(f"task_{j + 1}" for j in range(n)), "seen"]
+    head = ["after_task", *(name.replace(" ", "_") for name in outcome.columns), "seen"]
     rows = [[i + 1, *row, outcome.seen[i] if i < len(outcome.seen) else None] for i, row in enumerate(outcome.matrix)]
     tables = {"": _csv(head, rows)}
     if outcome.per_class:
@@ -248,12 +248,15 @@ def tensorboard(run: Run, folder: Path) -> int:
 
 def scalars(run: Run) -> Iterator[tuple[float, int, str, float]]:
     """(time, optimizer step, tag, value) of everything in a run's records that is a curve."""
-    tasks = 0
+    tasks: list[str] = []
     step = 0
     for event in run.events():
         found: dict[str, float | None] = {}
         if isinstance(event, ev.RunStarted):
-            tasks = len(event.tasks)
+            digits = len(str(len(event.tasks)))
+            tasks = [f"task_{j + 1:0{digits}}" for j in range(len(event.tasks))]
+            if event.tests:
+                tasks = [clean(str(test.get("name", j + 1))) for j, test in enumerate(event.tests)]
         elif isinstance(event, ev.StepEnded):
             step = event.step
             found = {f"loss/{name}": value for name, value in event.losses.items()}
@@ -263,8 +266,8 @@ def scalars(run: Run) -> Iterator[tuple[float, int, str, float]]:
         elif isinstance(event, ev.Evaluated) and event.task >= 0:
             step = max(step, event.step)
             place = "accuracy" if event.moment == "task" else f"accuracy_{event.moment}"
-            digits = len(str(tasks or len(event.tasks)))
-            found = {f"{place}/task_{j + 1:0{digits}}": value for j, value in enumerate(event.tasks)}
+            names = tasks or [f"task_{j + 1:0{len(str(len(event.tasks)))}}" for j in range(len(event.tasks))]
+            found = {f"{place}/{name}": value for name, value in zip(names, event.tasks, strict=False)}
             found[f"{place}/seen"] = event.seen
         elif isinstance(event, ev.MemoryUpdated):
             found = {"memory/samples": float(event.samples), "memory/bytes": float(sum(event.bytes.values()))}

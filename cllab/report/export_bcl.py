@@ -26,11 +26,15 @@ def bcl_text(result: Mapping[str, Any], layout: Layout = "bcl") -> str:
     """The file's text, from what `result.json` holds.
 
     Raises:
-        UsageError: when no task was learned.
+        UsageError: when no task was learned, or test sets stand apart from the tasks.
     """
     rows = [row for row in result["accuracy_matrix"] if any(v is not None for v in row)]
     if not rows:
         raise UsageError(f"run '{result.get('name', '')}' has no accuracies to export")
+    if result.get("tests"):
+        raise UsageError(
+            f"run '{result.get('name', '')}' has test sets that stand apart from its tasks: this layout has one a task"
+        )
     r = metrics.matrix(rows, len(rows[0]))[: len(rows), : len(rows)]
     known = result.get("baseline")
     untrained = (

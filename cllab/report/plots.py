@@ -67,26 +67,29 @@ def accuracy_chart(
     seen: Sequence[float | None],
     paper: Paper,
     *,
+    tests: Sequence[str] = (),
     height: int = 15,
 ) -> str:
     """Accuracy on each task over the tasks learned, and over all classes seen.
 
     Args:
-        matrix: (i, E) accuracy rows.
+        matrix: (i, T) accuracy rows.
         seen: (i,) accuracy over the classes seen so far.
+        tests: names of the test sets, where they stand apart from the tasks.
     """
     n = len(matrix)
     if n < 2:
         return ""
-    worst = most_forgotten(matrix)
+    worst = None if tests else most_forgotten(matrix)
     shown = told_tasks(len(matrix[0]), worst)
     lines = []
-    for place, task in enumerate(t for t in shown if t < n):
-        x = [i + 1.0 for i in range(n) if matrix[i][task] is not None and (i >= task or matrix[task][task] is None)]
-        y = [100 * float(matrix[int(i) - 1][task] or 0.0) for i in x]
+    for place, column in enumerate(t for t in shown if t < n or tests):
+        x = [float(i + 1) for i in points_of(matrix, column, apart=bool(tests))]
+        y = [100 * float(matrix[int(i) - 1][column] or 0.0) for i in x]
         if x:
-            mark = str(task + 1) if len(matrix[0]) <= 9 else "abcdefghi"[place]
-            what = f"{mark} task {task + 1}{' (most forgotten)' if task == worst else ''}"
+            mark = str(column + 1) if len(matrix[0]) <= 9 else "abcdefghi"[place]
+            name = tests[column] if tests else f"task {column + 1}{' (most forgotten)' if column == worst else ''}"
+            what = f"{mark} {name}"
             lines.append(Line(what, mark, x, y, COLORS[place % len(COLORS)]))
     known = [(i + 1.0, 100 * v) for i, v in enumerate(seen) if v is not None]
     if known:
@@ -101,7 +104,9 @@ def accuracy_chart(
     y_axis = Axis(marks, [f"{m:g}" for m in marks], low, 100)
     drawn = _drawer().lines(lines, x_axis, y_axis, (paper.width, height), "braille" if paper.unicode else ".")
     # an axis that does not begin at zero is not taken for one that does
-    title = "accuracy (%) on each task, over the tasks learned" + (f"; axis from {low} to 100" if low else "")
+    title = f"accuracy (%) on each {'test set' if tests else 'task'}, over the tasks learned" + (
+        f"; axis from {low} to 100" if low else ""
+    )
     keys = [_tint(line.label, line.color, paper) for line in lines]
     return "\n".join([paper.bold(title), _finish(drawn, paper), *_legend(keys, paper)])
 
@@ -139,6 +144,12 @@ def most_forgotten(matrix: Sequence[Sequence[float | None]]) -> int | None:
         if earlier and now is not None and (fell := max(v for v in earlier if v is not None) - now) >= most:
             worst, most = task, fell + 1e-12
     return worst
+
+
+def points_of(matrix: Sequence[Sequence[float | None]], column: int, *, apart: bool) -> list[int]:
+    """The rows in which a column is drawn: where it was measured and, if it is a task's own, from its task on."""
+    since = 0 if apart or column >= len(matrix) or matrix[column][column] is None else column
+    return [i for i in range(since, len(matrix)) if matrix[i][column] is not None]
 
 
 def told_tasks(n_tasks: int, worst: int | None) -> list[int]:

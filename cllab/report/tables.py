@@ -16,15 +16,23 @@ if TYPE_CHECKING:
     from cllab.settings.catalog import Catalog
     from cllab.settings.spec import FieldSpec
 
-MAIN = ("last_accuracy", "average_accuracy", "forgetting", "backward_transfer", "learning_accuracy")
+MAIN = (
+    "last_accuracy",
+    "average_accuracy",
+    "average_test_accuracy",
+    "forgetting",
+    "backward_transfer",
+    "learning_accuracy",
+)
 """Metrics that a comparison shows unless others are asked for."""
 _SHORT = {
     "last_accuracy": "last",
     "average_accuracy": "average",
+    "average_test_accuracy": "average test",
     "backward_transfer": "backward",
     "learning_accuracy": "learning",
 }
-_DISPENSABLE = ("learning_accuracy", "backward_transfer", "intransigence", "forgetting")
+_DISPENSABLE = ("learning_accuracy", "backward_transfer", "intransigence", "forgetting", "average_test_accuracy")
 _KINDS = ("dataset", "scenario", "model", "memory", "method")
 
 
@@ -39,34 +47,39 @@ def experiment(group: Group, paper: Paper, *, title: str = "") -> str:
     parts = [paper.bold(title or f"{outcomes[0].name}{paper.dot}{seeds}")]
     matrix, seen = group.matrix(), group.seen()
     if matrix:
-        parts += [matrix_table(matrix, seen, paper), *charts(matrix, seen, paper)]
+        tests = outcomes[0].tests
+        parts += [matrix_table(matrix, seen, paper, tests=tests), *charts(matrix, seen, paper, tests=tests)]
     parts.append(metrics_table(group, paper))
     return "\n\n".join(part for part in parts if part)
 
 
-def matrix_table(matrix: Rows, seen: Sequence[float | None], paper: Paper) -> str:
-    """R[i, j] in percent, with the accuracy over all classes seen in the last column."""
+def matrix_table(matrix: Rows, seen: Sequence[float | None], paper: Paper, *, tests: Sequence[str] = ()) -> str:
+    """R[i, j] in percent, with the accuracy over all classes seen in the last column.
+
+    `tests` are the names of the columns where test sets stand apart from the tasks.
+    """
     if not matrix:
         return ""
-    fit = max(2, (paper.width - 18) // 7)
+    fit = max(2, (paper.width - 18) // (7 if not tests else max(map(len, tests)) + 2))
     columns, rows = plots.spread(len(matrix[0]), fit), plots.spread(len(matrix), max(fit, 12))
-    head = ["", *(f"task {j + 1}" for j in columns), "seen"]
+    head = ["", *(tests[j] if tests else f"task {j + 1}" for j in columns), "seen"]
     body = []
     for i in rows:
         values = [_heat(matrix[i][j], paper) for j in columns]
         total = percent(seen[i]) if i < len(seen) else "-"
         body.append([f"after {i + 1}", *values, paper.bold(total)])
-    title = paper.bold("accuracy (%) on each task after learning each task")
+    title = paper.bold(f"accuracy (%) on each {'test set' if tests else 'task'} after learning each task")
     some = len(columns) < len(matrix[0]) or len(rows) < len(matrix)
-    note = f"\n{paper.dim(f'some of {len(matrix[0])} tasks; cllab export --csv has all')}" if some else ""
+    n = f"{len(matrix)} tasks" + (f" and {len(matrix[0])} test sets" if tests else "")
+    note = f"\n{paper.dim(f'some of {n}; cllab export --csv has all')}" if some else ""
     return f"{title}\n{table(head, body, right=range(1, len(head)))}{note}"
 
 
-def charts(matrix: Rows, seen: Sequence[float | None], paper: Paper) -> list[str]:
+def charts(matrix: Rows, seen: Sequence[float | None], paper: Paper, *, tests: Sequence[str] = ()) -> list[str]:
     """Accuracy over the tasks, and forgetting of each old task; nothing for a single task."""
-    square = metrics.matrix(matrix, len(matrix))
-    found = [plots.accuracy_chart(matrix, seen, paper)]
-    if len(square) > 1:
+    found = [plots.accuracy_chart(matrix, seen, paper, tests=tests)]
+    if len(matrix) > 1 and not tests:
+        square = metrics.matrix(matrix, len(matrix))
         found.append(plots.forgetting_chart(metrics.forgetting_per_task(square).tolist(), paper))
     return [chart for chart in found if chart]
 
@@ -201,7 +214,6 @@ def facts_text(outcome: Outcome, paper: Paper) -> str:
 
 def run_markdown(outcome: Outcome) -> str:
     """One run as a Markdown page."""
-    n = outcome.n_tasks
     lines = [f"# {outcome.name}, seed {outcome.seed}", ""]
     lines.append(markdown_table(["", ""], [[kind, outcome.name_of(kind)] for kind in _KINDS if outcome.name_of(kind)]))
     if outcome.matrix:
@@ -209,8 +221,8 @@ def run_markdown(outcome: Outcome) -> str:
         for i, row in enumerate(outcome.matrix):
             seen = percent(outcome.seen[i], 2) if i < len(outcome.seen) else "-"
             rows.append([f"after task {i + 1}", *(percent(v, 2) for v in row), seen])
-        head = ["accuracy (%)", *(f"task {j + 1}" for j in range(n)), "seen"]
-        lines += ["", markdown_table(head, rows, right=range(1, n + 2))]
+        head = ["accuracy (%)", *outcome.columns, "seen"]
+        lines += ["", markdown_table(head, rows, right=range(1, len(head)))]
     values = [
         [f"{title} ({metrics.unit(name)})", percent(outcome.metrics.get(name), 2)]
         for name, title in metric_titles([outcome])

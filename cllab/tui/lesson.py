@@ -171,8 +171,9 @@ class Lesson:
     def value(self, what: str) -> float:
         """A number of a recording: accuracies and forgetting in percent.
 
-        accuracy task after, seen after, forgetting task after, stored task|class after, samples after, capacity,
-        tasks, traces, trace name at. `after` is a task (1-based), by default the last one; `run` another recording.
+        accuracy task after, test set after, seen after, forgetting task after, stored task|class after, samples after,
+        capacity, tasks, traces, trace name at. `after` is a task (1-based), by default the last one; `run` another
+        recording.
 
         Raises:
             UsageError: for what the recording does not hold.
@@ -187,7 +188,9 @@ class Lesson:
                 found = _percent(state.rows[after][task])
             elif word == "seen":
                 found = _percent(state.seen[after])
-            elif word == "forgetting":
+            elif word == "test":
+                found = _percent(state.rows[after][int(options["set"]) - 1])
+            elif word == "forgetting" and not state.is_apart:
                 past = [row[task] for row in state.rows[task:after]]
                 best, now = max(v for v in past if v is not None), state.rows[after][task]
                 found = 100 * (best - now) if now is not None else None

@@ -10,7 +10,15 @@ import numpy as np
 from cllab.record.runs import Run
 from cllab.record.state import RunState
 from cllab.tui.snapshots import load
-from cllab.tui.view import accuracy_curves, class_names, forgetting_curves, most_forgotten, number, task_of_class
+from cllab.tui.view import (
+    accuracy_curves,
+    class_names,
+    forgetting_curves,
+    most_forgotten,
+    number,
+    task_of_class,
+    test_names,
+)
 from cllab.tui.widgets.chart import Chart
 from cllab.tui.widgets.composition import Composition, class_inks
 from cllab.tui.widgets.heat_strip import HeatStrip
@@ -124,6 +132,16 @@ MAKE: dict[str, Callable[[str], Chart]] = {
 """A widget per name."""
 
 
+def _heading(pane: LineChart, state: RunState, look: Look) -> str:
+    """What a chart of test sets that stand apart is called; empty for one of tasks."""
+    if not state.is_apart:
+        return ""
+    if pane.mean_name == "mean":
+        return "below its best per test set, points"
+    names = test_names(state)
+    return f"accuracy % - {names[look.focus_task]}" if look.focus_task is not None else "accuracy per test set %"
+
+
 def fill(pane: object, run: Run, state: RunState, look: Look) -> None:
     """Draw `state` of `run` in `pane`."""
     marker = look.marker if look.marker in DOTS else "braille"
@@ -138,6 +156,7 @@ def fill(pane: object, run: Run, state: RunState, look: Look) -> None:
             marker=marker,
             fitted=look.fitted,
             large=look.large,
+            heading=_heading(pane, state, look),
         )
     elif isinstance(pane, AccuracyMatrix):
         pane.show(state, focus_task=look.focus_task)

@@ -36,6 +36,18 @@ def task_names(state: RunState) -> list[str]:
     return [str(tasks[i].get("name") or f"T{i + 1}") if i < len(tasks) else f"T{i + 1}" for i in range(n_tasks(state))]
 
 
+def n_tests(state: RunState) -> int:
+    """Columns of the accuracy matrix: test sets that stand apart, else the tasks."""
+    return min(state.n_tests, MOST_TASKS) if state.is_apart else n_tasks(state)
+
+
+def test_names(state: RunState) -> list[str]:
+    """A name per column of the accuracy matrix."""
+    if state.started is None or not state.started.tests:
+        return task_names(state)
+    return [str(test.get("name") or f"set {j + 1}") for j, test in enumerate(state.started.tests[: n_tests(state)])]
+
+
 def task_classes(state: RunState, task: int) -> list[str]:
     """Names of the classes that belong to `task`."""
     if state.started is None or not 0 <= task < len(state.started.tasks):
@@ -73,13 +85,14 @@ class Curves:
 
     Attributes:
         x: (n,) steps.
-        y: (n, E) a column per task, NaN where there is none.
+        y: (n, L) a column per line, NaN where there is none: a task each, unless they have names.
         mean: (n,) the value over all.
         end: planned last step; the axis never moves.
         bounds: (E + 1,) step at which each task begins, and the end.
         whole: (n,) bool: measured on all test images; None when all are.
         after: (n,) the task at whose end it was measured, -1 within one; None: one point per task, in their order.
         glance: test images that the newest point was measured on, where those are not all; else 0.
+        names: of the lines, where they are no tasks but test sets that stand apart.
     """
 
     x: Floats
@@ -90,6 +103,11 @@ class Curves:
     whole: NDArray[np.bool_] | None = None
     after: NDArray[np.int64] | None = None
     glance: int = 0
+    names: tuple[str, ...] = ()
+
+    def name(self, line: int) -> str:
+        """What a line is called beside it."""
+        return self.names[line] if line < len(self.names) else f"T{line + 1}"
 
 
 def number(value: object) -> float:
@@ -105,12 +123,12 @@ def _row(values: Sequence[float | None], n: int) -> Floats:
 
 
 def accuracy_curves(state: RunState) -> Curves:
-    """Accuracy of every task at every evaluation."""
-    n = n_tasks(state)
+    """Accuracy of every task, or on every test set that stands apart, at every evaluation."""
+    n, lines = n_tasks(state), n_tests(state)
     bounds = _bounds(state, n)
     points = [e for e in state.evaluations if 0 <= e.task < n]
     x = np.array([float(e.step) for e in points])
-    y = np.array([_row(e.tasks, n) for e in points]).reshape(len(points), n)
+    y = np.array([_row(e.tasks, lines) for e in points]).reshape(len(points), lines)
     mean = np.array([number(e.seen) for e in points])
     if len(x):
         x = np.maximum.accumulate(x)
@@ -122,7 +140,8 @@ def accuracy_curves(state: RunState) -> Curves:
     whole = np.array([e.moment != "glance" for e in points], bool)
     after = np.array([e.task if e.moment == "task" else -1 for e in points], np.int64)
     glance = points[-1].images if points and not whole[-1] else 0
-    return Curves(x, y, mean, end, bounds, whole, after, glance)
+    names = tuple(test_names(state)) if state.is_apart else ()
+    return Curves(x, y, mean, end, bounds, whole, after, glance, names)
 
 
 def _bounds(state: RunState, n: int) -> Floats:
@@ -140,7 +159,7 @@ def forgetting_curves(curves: Curves) -> Curves:
     At the ends of tasks these are the metric's numbers, the mean among them (`metrics.forgetting`): what a task reached
     within a task, as glances and evaluations of epochs see it, is in no row of the accuracy matrix. Negative where a
     task is better than ever. Glances at a part of the test images are left out; the mean is over the tasks that
-    something came after.
+    something came after. Of test sets that stand apart from the tasks, every row counts.
     """
     if not len(curves.x):
         return curves
@@ -151,7 +170,7 @@ def forgetting_curves(curves: Curves) -> Curves:
         x, y, after = x[curves.whole], y[curves.whole], after[curves.whole]
     known = np.isfinite(y)
     # rows of the matrix in which a task has been learned, and the best of those before each point
-    learned = known & (after[:, None] >= np.arange(n)[None, :])
+    learned = known & (after[:, None] >= (0 if curves.names else np.arange(n)[None, :]))
     best = np.maximum.accumulate(np.where(learned, y, -np.inf), axis=0)
     best = np.concatenate([np.full((1, n), -np.inf), best[:-1]])
     had = np.isfinite(best)
@@ -160,7 +179,7 @@ def forgetting_curves(curves: Curves) -> Curves:
     mean = np.where(counted > 0, np.nansum(lost, axis=1) / np.maximum(counted, 1), np.nan)
     # a line begins where its task was learned
     lost[learned & ~had] = 0.0
-    return Curves(x, lost, mean, curves.end, curves.bounds, None, after)
+    return Curves(x, lost, mean, curves.end, curves.bounds, None, after, names=curves.names)
 
 
 def most_forgotten(lost: Curves) -> tuple[int, float] | None:
@@ -173,20 +192,21 @@ def most_forgotten(lost: Curves) -> tuple[int, float] | None:
 
 
 def accuracy_matrix(state: RunState) -> tuple[Floats, Floats]:
-    """(E, E) accuracy on task j after task i, NaN where unknown, and (E,) accuracy over all seen classes."""
-    n = n_tasks(state)
-    r = np.full((n, n), np.nan)
+    """(E, T) accuracy on task or test set j after task i, NaN where unknown, and (E,) over all seen classes."""
+    n, columns = n_tasks(state), n_tests(state)
+    r = np.full((n, columns), np.nan)
     for i, row in enumerate(state.rows[:n]):
-        r[i] = _row(row, n)
+        r[i] = _row(row, columns)
     return r, _row(state.seen, n)
 
 
 def matrix_sentence(state: RunState, after: int, task: int, *, classes: bool = True) -> str:
     """What one cell of the matrix says, to be read aloud; `classes` names those of the task."""
     r, _ = accuracy_matrix(state)
-    n = len(r)
-    if not (0 <= after < n and 0 <= task < n):
+    if not (0 <= after < len(r) and 0 <= task < r.shape[1]):
         return ""
+    if state.is_apart:
+        return _test_sentence(r[: after + 1, task], test_names(state)[task], task_names(state)[after], after)
     names = task_names(state)
     what = names[task]
     names = task_classes(state, task)
@@ -210,6 +230,18 @@ def matrix_sentence(state: RunState, after: int, task: int, *, classes: bool = T
     else:
         text += f", learned at {100 * earlier[best]:.1f}"
     return text + (f": forgot {lost:.1f} points" if lost >= 0.05 else ": nothing forgotten")
+
+
+def _test_sentence(column: Floats, what: str, name: str, after: int) -> str:
+    """One cell of a test set that stands apart: its accuracies up to that task, the newest last."""
+    when = f"after task {after + 1}" + (f" ({name})" if name not in (f"T{after + 1}", f"task {after + 1}") else "")
+    now = column[-1]
+    if not np.isfinite(now):
+        return f"{what}: not measured yet"
+    best = int(np.nanargmax(column))
+    lost = 100 * (column[best] - now)
+    text = f"{what}: {100 * now:.1f} % {when}"
+    return text + (f", {lost:.1f} points below its best, after task {best + 1}" if lost >= 0.05 else "")
 
 
 def memory_records(state: RunState) -> list[ev.MemoryUpdated]:

@@ -52,33 +52,33 @@ def test_a_row_holds_the_tasks_so_far_and_seen_weighs_by_samples() -> None:
 
     session = planted(scores)
     found = session.evaluator.evaluate(session.method, session.learner, 0)
-    assert found.tasks == (0.5, None, None, None, None)
+    assert found.tests == (0.5, None, None, None, None)
     assert found.seen == 0.5
     found = session.evaluator.evaluate(session.method, session.learner, 1)
-    assert found.tasks == (0.5, 0.75, None, None, None)
+    assert found.tests == (0.5, 0.75, None, None, None)
     assert found.seen == pytest.approx(0.625)
     assert found.per_class[:4] == (1.0, 0.0, 0.5, 1.0)
     assert found.per_class[4:] == (None,) * 6
     found = session.evaluator.evaluate(session.method, session.learner, 4)
-    assert found.tasks == (0.5, 0.75, 0.0, 0.0, 0.0)
+    assert found.tests == (0.5, 0.75, 0.0, 0.0, 0.0)
     assert found.seen == pytest.approx(0.25)
 
 
 def test_before_the_first_task_nothing_is_known() -> None:
     session = planted(lambda y, _: one_hot(y))
     found = session.evaluator.evaluate(session.method, session.learner, -1)
-    assert found.tasks == (None,) * 5
+    assert found.tests == (None,) * 5
     assert found.seen is None
 
 
 def test_future_tasks_are_rows_only_where_asked_and_never_count_as_seen() -> None:
     session = planted(lambda y, _: one_hot(y if y < 6 else 0), evaluate={"future": True})
     found = session.evaluator.evaluate(session.method, session.learner, 1)
-    assert found.tasks == (1.0, 1.0, 1.0, 0.0, 0.0)
+    assert found.tests == (1.0, 1.0, 1.0, 0.0, 0.0)
     assert found.seen == 1.0
     assert found.per_class[4:] == (None,) * 6
     baseline = session.evaluator.evaluate(session.method, session.learner, -1)
-    assert baseline.tasks == (1.0, 1.0, 1.0, 0.0, 0.0)
+    assert baseline.tests == (1.0, 1.0, 1.0, 0.0, 0.0)
     assert baseline.seen is None
 
 
@@ -92,13 +92,13 @@ def test_where_all_tasks_share_their_classes_only_learned_ones_count(future: boo
     )
     found = session.evaluator.evaluate(session.method, session.learner, 0)
     assert found.seen == 1.0, "the accuracy over what was learned does not depend on what else is looked at"
-    assert found.tasks == ((1.0, 0.0, 0.0) if future else (1.0, None, None))
+    assert found.tests == ((1.0, 0.0, 0.0) if future else (1.0, None, None))
     assert session.evaluator.evaluate(session.method, session.learner, 1).seen == 0.5
 
 
 def test_blurry_streams_have_full_rows_from_the_first_task_on() -> None:
     session = planted(lambda y, _: one_hot(y), scenario={"name": "blurry"})
-    assert session.evaluator.evaluate(session.method, session.learner, 0).tasks == (1.0,) * 5
+    assert session.evaluator.evaluate(session.method, session.learner, 0).tests == (1.0,) * 5
 
 
 @pytest.mark.parametrize(("k", "expected"), [(1, 0.0), (2, 0.5), (3, 1.0), (10, 1.0), (50, 1.0)])
@@ -112,7 +112,7 @@ def test_top_k_counts_the_k_highest_scores(k: int, expected: float) -> None:
 
     session = planted(scores)
     evaluator = Evaluator(session.stream, top_k=k)
-    assert evaluator.evaluate(session.method, session.learner, 4).tasks == (expected,) * 5
+    assert evaluator.evaluate(session.method, session.learner, 4).tests == (expected,) * 5
 
 
 def test_with_task_labels_only_the_tasks_own_classes_compete() -> None:
@@ -122,8 +122,8 @@ def test_with_task_labels_only_the_tasks_own_classes_compete() -> None:
 
     labelled = planted(scores, scenario={"name": "task-incremental"})
     free = planted(scores)
-    assert labelled.evaluator.evaluate(labelled.method, labelled.learner, 4).tasks == (1.0,) * 4 + (0.5,)
-    assert free.evaluator.evaluate(free.method, free.learner, 4).tasks == (0.0,) * 4 + (0.5,)
+    assert labelled.evaluator.evaluate(labelled.method, labelled.learner, 4).tests == (1.0,) * 4 + (0.5,)
+    assert free.evaluator.evaluate(free.method, free.learner, 4).tests == (0.0,) * 4 + (0.5,)
 
 
 def test_without_its_name_a_task_competes_with_all_classes_seen_and_no_others() -> None:
@@ -138,13 +138,13 @@ def test_without_its_name_a_task_competes_with_all_classes_seen_and_no_others() 
     predict = session.method.predict
     found = session.evaluator.evaluate(session.method, session.learner, 1)
     # of the first task's samples, those of class 1 are right however they are read
-    assert found.tasks[0] is not None
-    assert 0.5 < found.tasks[0] < 1
-    assert found.tasks[1] == 1.0
+    assert found.tests[0] is not None
+    assert 0.5 < found.tests[0] < 1
+    assert found.tests[1] == 1.0
     assert found.unnamed[1] == pytest.approx(0.5, abs=0.02), "class 1 takes every other one"
-    assert found.unnamed[0] == found.tasks[0]
+    assert found.unnamed[0] == found.tests[0]
     assert found.unnamed[2:] == (None,) * 3
-    assert found.seen == pytest.approx((found.tasks[0] + 1) / 2), "as the scenario has it: named"
+    assert found.seen == pytest.approx((found.tests[0] + 1) / 2), "as the scenario has it: named"
 
     class Heeding(type(session.method)):  # type: ignore[misc]
         heeds_label = True
@@ -182,14 +182,14 @@ def test_a_row_counts_each_tasks_own_samples() -> None:
     found = Evaluator(uneven).evaluate(method, session.learner, 1)
     first, second = len(tests[0]), len(tests[1])
     assert second == 2 * first
-    assert found.tasks[:2] == (1.0, 0.5)
+    assert found.tests[:2] == (1.0, 0.5)
     assert found.seen == pytest.approx((first + 0.5 * second) / (first + second)), "samples count alike, not tasks"
     assert prepared == [False], "told once, in eval mode"
 
 
 def test_classes_without_an_output_yet_are_wrong_not_an_error() -> None:
     session = planted(lambda y, _: [1.0, 0.0], evaluate={"future": True})
-    assert session.evaluator.evaluate(session.method, session.learner, 0).tasks == (0.5, 0.0, 0.0, 0.0, 0.0)
+    assert session.evaluator.evaluate(session.method, session.learner, 0).tests == (0.5, 0.0, 0.0, 0.0, 0.0)
 
 
 @pytest.mark.parametrize("method", ["icarl", "bic", "lwf", "er"])

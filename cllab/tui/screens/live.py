@@ -266,11 +266,10 @@ class LiveScreen(Commanding):
 
     def action_focus_task(self, by: int) -> None:
         """Look at the next task that has been evaluated, and dim the others; after the last, at all."""
-        n = n_tasks(self._state)
         learned = accuracy_curves(self._state).y
-        known = [i for i in range(n) if learned.size and np.isfinite(learned[:, i]).any()]
+        known = np.flatnonzero(np.isfinite(learned).any(axis=0)).tolist() if learned.size else []
         if not known:
-            self.notify("no task has been evaluated yet", timeout=3)
+            self.notify("nothing has been evaluated yet", timeout=3)
             return
         ring: list[int | None] = [None, *known]
         here = ring.index(self.focus_task) if self.focus_task in ring else 0
@@ -280,7 +279,7 @@ class LiveScreen(Commanding):
         self.focus_task = task
         if task is None:
             self.query_one(LineChart).entitle("accuracy per task %")
-        else:
+        elif not self._state.is_apart:
             classes = ", ".join(task_classes(self._state, task)[:4])
             name = task_names(self._state)[task] if task < n_tasks(self._state) else ""
             about = classes or (name if name != f"T{task + 1}" else "")

@@ -16,13 +16,15 @@ from textual.message import Message
 from cllab.tui.theme import RGB, are_told_apart, mix, style
 from cllab.tui.view import Curves, Floats
 from cllab.tui.widgets.big import large
-from cllab.tui.widgets.chart import Chart, Part, message
+from cllab.tui.widgets.chart import Chart, Part, clip, message
 from cllab.tui.widgets.raster import Line, draw_lines, runs
 
 MOST_LINES = 24
 """More lines than this say nothing; evenly chosen ones are drawn and the pane says so."""
 GUTTER = 11
 """Cells for labels at the right: what it is, sign, name and value."""
+LONGEST = 12
+"""Cells that the name of a line takes at most."""
 LARGEST = 18
 """Blocks across that "100.0" takes in large digits."""
 SIGNS = "123456789abcdefghijklmnopqrstuvwxyz"
@@ -108,6 +110,7 @@ class LineChart(Chart):
         self.marker = "braille"
         self.fitted = False
         self.large = False
+        self._gutter = GUTTER
         self._label_rows: dict[int, int] = {}
 
     def show(
@@ -119,6 +122,7 @@ class LineChart(Chart):
         marker: str = "braille",
         fitted: bool = False,
         large: bool = False,
+        heading: str = "",
     ) -> None:
         """Draw `curves`, with `focus_task` in front of the others.
 
@@ -128,10 +132,13 @@ class LineChart(Chart):
             focus_task: who is in color, while the others step back.
             marker: see `raster.draw_lines`.
             fitted: whether the axis shows the range of the data.
+            heading: what the chart is called from now on; empty: as before.
             large: with strong lines, and the number of the task that is looked at (else the mean) in large digits.
         """
         self.curves, self.focus_task, self.marker = curves, focus_task, marker
+        self._gutter = GUTTER + min(LONGEST, max([4, *map(len, curves.names)])) - 4
         self.worst, self.fitted, self.large = worst, fitted, large
+        self.heading = heading or self.heading
         self._entitle()
         self.invalidate()
 
@@ -158,7 +165,7 @@ class LineChart(Chart):
             return [""]
         drawn = len(self._drawn())
         n = self.curves.y.shape[1] if self.curves.y.ndim == 2 else 0
-        notes = [f"{drawn} of {n} tasks drawn"] if drawn < n else []
+        notes = [f"{drawn} of {n} {'lines' if self.curves.names else 'tasks'} drawn"] if drawn < n else []
         if self.curves.glance:
             # first: without it the numbers would be taken for those of all test images
             notes.insert(0, f"~ on {self.curves.glance} test images")
@@ -168,7 +175,7 @@ class LineChart(Chart):
             notes.append("what is below 0 is drawn at 0")
         if self.worst is None:
             return [self.glyphs.sep.join(notes)]
-        worst = f"T{self.worst[0] + 1}, {100 * self.worst[1]:.1f} points"
+        worst = f"{self.curves.name(self.worst[0])}, {100 * self.worst[1]:.1f} points"
         sign = self.glyphs.worst
         glance = notes[:1] if self.curves.glance else []
         return [
@@ -209,7 +216,7 @@ class LineChart(Chart):
         curves, tasks = self.curves, self._drawn()
         # a hair, for steps may be counted otherwise than they were planned
         since = np.array([curves.bounds[min(t + 1, len(curves.bounds) - 1)] for t in tasks]) - 1e-6 * curves.end
-        rows = curves.x[:, None] >= since[None, :]
+        rows = curves.x[:, None] >= (0.0 if curves.names else since[None, :])
         first = curves.x >= curves.bounds[min(1, len(curves.bounds) - 1)] - 1e-6 * curves.end
         return np.concatenate([curves.y[:, tasks][rows], curves.mean[first]])
 
@@ -238,7 +245,7 @@ class LineChart(Chart):
         if curves is None or not self._has_points():
             return message(self.empty, width, height, colors.muted)
         scale = self._scale(width, height)
-        gutter = (2 + LARGEST * scale if scale else GUTTER) if width >= 34 else 0
+        gutter = (2 + LARGEST * scale if scale else self._gutter) if width >= 34 else 0
         left = 4 if width >= 20 else 0
         w = max(1, width - gutter - left)
         h = max(1, height - (1 if height >= 4 else 0))
@@ -276,7 +283,8 @@ class LineChart(Chart):
         text, owner = raster.text, raster.owner
         if numbered:
             text = with_numbers(text, owner, [str(t + 1) if t >= 0 else "" for t in tasks])
-        bounds = [min(w - 1, int(b / curves.end * w)) for b in curves.bounds[1:-1]] if w >= 5 * n else []
+        many = len(curves.bounds) - 1
+        bounds = [min(w - 1, int(b / curves.end * w)) for b in curves.bounds[1:-1]] if w >= 5 * many else []
         bold = {-1, self.focus_task, self.worst[0] if self.worst else -1}
         styles = [style(c, bold=t in bold) for c, t in zip(inks, tasks, strict=True)]
         labels = self._labels(tasks, inks, raster.ends, h, bold, scale) if gutter else {}
@@ -299,7 +307,7 @@ class LineChart(Chart):
                 row.append(labels[y])
             rows.append(row)
         if height >= 4:
-            rows.append(self._names(curves, n, left, w))
+            rows.append(self._names(curves, many, left, w))
         return rows
 
     def _tick(self, ticks: dict[int, str], y: int) -> str:
@@ -336,7 +344,7 @@ class LineChart(Chart):
         after = placed.get(told, h) if digits else h
         for k, row in placed.items():
             task = tasks[k]
-            name = self.mean_name if task < 0 else f"T{task + 1}"
+            name = self.mean_name if task < 0 else clip(self.curves.name(task), self._gutter - 7, self.glyphs)
             what = self.glyphs.worst if task == worst else " "
             # in ASCII the tenth line is drawn with an "a", which only its label explains
             sign = _sign(task) if self.glyphs.ascii and task >= 9 else " "
@@ -347,7 +355,7 @@ class LineChart(Chart):
             said = _points(values[k])
             if self._is_glance(task):
                 said = f"~{said}" if len(said) < 5 else "~100"
-            shown[y] = (f"{what}{sign}{name:<4}{said:>5}", ink)
+            shown[y] = (f"{what}{sign}{name:<{self._gutter - 7}}{said:>5}", ink)
             self._label_rows[y] = task
             if row == after:
                 for below, line in enumerate(digits):
@@ -389,7 +397,7 @@ class LineChart(Chart):
     def on_click(self, event: object) -> None:
         """A click on a label looks at that task; on the plot, at none."""
         y = getattr(event, "y", 0) - 1
-        if getattr(event, "x", 0) >= self.outer_size.width - GUTTER - 2 and y in self._label_rows:
+        if getattr(event, "x", 0) >= self.outer_size.width - self._gutter - 2 and y in self._label_rows:
             task = self._label_rows[y]
             self.post_message(self.Focused(None if task < 0 else task))
 

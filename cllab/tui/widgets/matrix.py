@@ -9,7 +9,7 @@ from textual.binding import Binding, BindingType
 
 from cllab.record.state import RunState
 from cllab.tui.theme import ink_on, mix, style
-from cllab.tui.view import Floats, accuracy_matrix, matrix_sentence
+from cllab.tui.view import Floats, accuracy_matrix, matrix_sentence, test_names
 from cllab.tui.widgets.chart import Chart, Part, clip, message, wrap
 
 
@@ -34,7 +34,8 @@ class AccuracyMatrix(Chart):
         self.focus_task: int | None = None
         self._r: Floats = np.zeros((0, 0))
         self._seen: Floats = np.zeros(0)
-        self._geometry = (0, 1, 1, 0, 0, 1)  # label width, cell width, tasks a cell, first row, rows shown, lines a row
+        # label width, cell width, columns a cell, first row, rows shown, lines a row, tasks a cell
+        self._geometry = (0, 1, 1, 0, 0, 1, 1)
 
     def show(self, state: RunState, *, focus_task: int | None = None) -> None:
         """Draw the matrix of `state`."""
@@ -55,28 +56,28 @@ class AccuracyMatrix(Chart):
         done = max(1, self._done)
         if self.cursor is None:
             return done - 1, self.focus_task if self.focus_task is not None else 0
-        return min(self.cursor[0], done - 1), min(self.cursor[1], max(0, len(self._r) - 1))
+        return min(self.cursor[0], done - 1), min(self.cursor[1], max(0, self._r.shape[1] - 1))
 
     def action_move(self, down: int, right: int) -> None:
         """Move the cursor by cells as they are drawn."""
-        if not len(self._r):
+        if not self._r.size:
             return
         i, j = self._where()
-        k = self._geometry[2]
+        tall, wide = self._geometry[6], self._geometry[2]
         self.cursor = (
-            min(max(0, i + down * k), max(0, self._done - 1)),
-            min(max(0, j + right * k), len(self._r) - 1),
+            min(max(0, i + down * tall), max(0, self._done - 1)),
+            min(max(0, j + right * wide), self._r.shape[1] - 1),
         )
         self.invalidate()
 
     def draw(self, width: int, height: int) -> list[list[Part]]:
-        colors, n, done = self.palette, len(self._r), self._done
+        colors, (tasks, n), done = self.palette, self._r.shape, self._done
         if not done:
             return message("the first row appears when the first task is learned", width, height, colors.muted)
         i, j = self._where()
         sentence = self._sentence(i, j, width, 0 if height < 5 else 1 if height < 7 else 2 if height < 10 else 4)
         room = height - len(sentence) - 1
-        label = len(f"T{n}") + 1
+        label = len(f"T{tasks}") + 1
         cell, bins = 1, 1
         for cell in (11, 9, 7, 6, 5, 4, 3, 2, 1):
             if label + n * cell + max(cell + 1, 4) <= width:
@@ -86,16 +87,17 @@ class AccuracyMatrix(Chart):
         numbers = cell >= 3
         if not numbers:
             cell = cell if bins == 1 else 1
-        shown = max(1, min(room, -(-done // bins)))
-        first = min(max(0, i // bins - shown + 1), max(0, -(-done // bins) - shown))
+        down = bins
+        shown = max(1, min(room, -(-done // down)))
+        first = min(max(0, i // down - shown + 1), max(0, -(-done // down) - shown))
         if self.cursor is None:
-            first = max(0, -(-done // bins) - shown)
+            first = max(0, -(-done // down) - shown)
         # the height is planned for all tasks, so that rows do not shrink while the run goes on
-        tall = max(1, min(3 if cell >= 5 else 1, (room - 1) // max(1, -(-n // bins))))
-        self._geometry = (label, cell, bins, first, shown, tall)
+        tall = max(1, min(3 if cell >= 5 else 1, (room - 1) // max(1, -(-tasks // down))))
+        self._geometry = (label, cell, bins, first, shown, tall, down)
         rows: list[list[Part]] = [self._head(n, label, cell, bins, numbers, width)]
         for y in range(first, first + shown):
-            row = self._matrix_row(y, label, cell, bins, numbers, (i, j))
+            row = self._matrix_row(y, label, cell, bins, numbers, (i, j), down)
             blank: list[Part] = [(" " * len(text), ink) for text, ink in row]
             rows += [row if k == (tall - 1) // 2 else blank for k in range(tall)]
         rows += [[("", style())]] * (1 if room - shown * tall >= 1 and sentence else 0)
@@ -117,21 +119,29 @@ class AccuracyMatrix(Chart):
         if numbers and cell >= label:
             return [
                 (" " * label, muted),
-                *((f"T{t + 1}".rjust(cell), muted) for t in range(n)),
+                *((self._column(t, cell).rjust(cell), muted) for t in range(n)),
                 ("all".rjust(cell + 1), muted),
             ]
-        note = f"T1{self.glyphs.arrow}T{n}" + (f", {bins} tasks a cell" if bins > 1 else "")
+        letter, what = ("S", "test sets") if self.state.is_apart else ("T", "tasks")
+        note = f"{letter}1{self.glyphs.arrow}{letter}{n}" + (f", {bins} {what} a cell" if bins > 1 else "")
         return [(clip(" " * label + note, width, self.glyphs), muted)]
 
+    def _column(self, j: int, cell: int) -> str:
+        """What stands over column `j`: its task, or its test set's name where that fits, else its number."""
+        if not self.state.is_apart:
+            return f"T{j + 1}"
+        name = test_names(self.state)[j]
+        return name if len(name) < cell else f"S{j + 1}"
+
     def _matrix_row(
-        self, y: int, label: int, cell: int, bins: int, numbers: bool, cursor: tuple[int, int]
+        self, y: int, label: int, cell: int, bins: int, numbers: bool, cursor: tuple[int, int], down: int
     ) -> list[Part]:
-        colors, n = self.palette, len(self._r)
-        last = min((y + 1) * bins, self._done) - 1
-        here = cursor[0] // bins == y
+        colors, n = self.palette, self._r.shape[1]
+        last = min((y + 1) * down, self._done) - 1
+        here = cursor[0] // down == y
         row: list[Part] = [(f"T{last + 1}".ljust(label), style(colors.text if here else colors.muted, bold=here))]
         for x in range(-(-n // bins)):
-            part = self._r[y * bins : last + 1, x * bins : (x + 1) * bins]
+            part = self._r[y * down : last + 1, x * bins : (x + 1) * bins]
             known = np.isfinite(part)
             value = float(part[known].mean()) if known.any() else float("nan")
             row.append(self._cell(value, cell, numbers, marked=here and cursor[1] // bins == x, column=x * bins))
@@ -169,8 +179,8 @@ class AccuracyMatrix(Chart):
 
     def on_click(self, event: object) -> None:
         """Move the cursor to the cell that was clicked."""
-        label, cell, bins, first, shown, tall = self._geometry
+        label, cell, bins, first, shown, tall, down = self._geometry
         x, y = getattr(event, "x", 0) - 2 - label, getattr(event, "y", 0) - 2
-        if x >= 0 and 0 <= y < shown * tall and x // cell * bins < len(self._r):
-            self.cursor = ((first + y // tall) * bins, x // cell * bins)
+        if x >= 0 and 0 <= y < shown * tall and x // cell * bins < self._r.shape[1]:
+            self.cursor = ((first + y // tall) * down, x // cell * bins)
             self.invalidate()

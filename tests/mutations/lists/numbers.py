@@ -48,11 +48,33 @@ MUTANTS = [
         ("area from zero", "span = x[-1] - x[0]", "span = x[-1]"),
         ("area as a plain mean", "float(np.trapezoid(y, x) / span)", "float(y.mean())"),
         ("missing entries count as zero", "values = values[np.isfinite(values)]", "values = np.nan_to_num(values)"),
-        ("missing accuracies are zero", "r = np.full((n_tasks, n_tasks), np.nan)", "r = np.zeros((n_tasks, n_tasks))"),
+        ("missing accuracies are zero", "r = np.full((n_tasks, n_tests), np.nan)", "r = np.zeros((n_tasks, n_tests))"),
         (
             "a part of the tasks is measured as a whole",
             "matrix(rows, n_tasks)[: len(rows), : len(rows)]",
             "matrix(rows, n_tasks)",
+        ),
+    ),
+    *of(
+        "cllab/metrics.py",
+        "tests/engine/test_apart.py",
+        ("every test set counts the same", "@ n / n.sum()", "@ (n > 0) / len(n)"),
+        ("the first row for the last", "float(over_all[-1])", "float(over_all[0])"),
+        ("the last row for the mean", "float(over_all.mean())", "float(over_all[-1])"),
+        (
+            "forgetting of test sets that belong to no task",
+            "if rows and tests is None else np.zeros((0, 0))",
+            "if rows else np.zeros((0, 0))",
+        ),
+    ),
+    *of(
+        "cllab/engine/evaluation.py",
+        "tests/engine/test_apart.py",
+        ("classes not seen yet count as seen", "seen = set(stream.seen(t))", "seen = set(range(n_classes))"),
+        (
+            "test sets that stand apart wait until their classes were seen",
+            "if self.stream.apart:\n            return list(range(self.stream.n_tests))",
+            "if False:\n            return []",
         ),
     ),
     *of(
@@ -73,7 +95,7 @@ MUTANTS = [
         ),
         ("in training mode", "with learner.bulk(), learner.passes", "with learner.passes"),
         ("a method is not told that it is evaluated", "            method.prepare_evaluation()\n", ""),
-        ("the task is not named", "label = task.index if task.has_label else None", "label = None"),
+        ("the task is not named", "label = test.task if named else None", "label = None"),
         (
             "other tasks' classes compete although the task is named",
             "            if own is not None:\n",
