@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
 
+from cllab.data.base import Split, Task
+from cllab.learner.heads import cross_entropy
+from cllab.learner.learner import Learner
 from cllab.models.base import Network
 
 Tensors = list[Tensor]
@@ -89,6 +93,75 @@ def padded(values: Sequence[Tensor], like: Sequence[Tensor]) -> Tensors:
     for new, old in zip(grown, values, strict=True):
         new[: len(old)] = old
     return grown
+
+
+def merged(held: tuple[Tensors, Tensors], new: tuple[Tensors, Tensors]) -> tuple[Tensors, Tensors]:
+    """Two penalties, each its weights and its anchors, as one of the same gradient everywhere.
+
+    w (theta - a)^2 + v (theta - b)^2 has the weights w + v and the anchors a + (b - a) v / (w + v), but for a number
+    that does not depend on theta. `held` may be empty; its anchors are written to.
+    """
+    (weights, anchors), (more, now) = held, new
+    if not weights:
+        return new
+    total = list(torch._foreach_add(weights, more))
+    for anchor, theta, v, t in zip(anchors, now, more, total, strict=True):
+        anchor.add_((theta - anchor) * torch.where(t > 0, v / t, 0))
+    return total, anchors
+
+
+# -- estimates of the Fisher
+
+
+def mean_of_squares(learner: Learner, task: Task, params: Sequence[nn.Parameter], samples: int) -> Tensors:
+    """The diagonal of the Fisher matrix over `samples` of the task's stream: the mean of every sample's squared
+    gradient, labels drawn from the model (where the scenario names the task, from the task's classes)."""
+    model, split = learner.model, task.train
+    new = zeros(params)
+    n = min(samples, len(split))
+    size = min(n, 256) if linear_only(params, model) else 32
+    own = None if learner.heads is None else torch.tensor(task.classes, device=learner.device)
+    count = 0
+    with learner.bulk():
+        for batch in learner.batches(split, purpose="fisher", batch_size=size):
+            scores = _of(model(batch.x).detach(), own)
+            labels = draw_labels(scores, learner.rng.cpu("estimate"))
+            torch._foreach_add_(new, fisher_of_batch(model, params, batch.x, labels, own), alpha=len(labels))
+            count += len(labels)
+            if count >= n:
+                break
+    torch._foreach_div_(new, count)
+    return new
+
+
+def squared_mean(learner: Learner, split: Split, params: Sequence[nn.Parameter], samples: int) -> Tensors:
+    """The squared gradient of the mean loss over the first `samples` of `split`: the estimate of GEM's EWC."""
+    first = torch.arange(min(samples, len(split)), device=split.device)
+    with learner.bulk():
+        scores = learner.model(learner.normalize(split.fetch(first)))
+        loss = cross_entropy(learner.heads, scores, split.labels[first])
+        gradients = torch.autograd.grad(loss, params, allow_unused=True)
+    known = [torch.zeros_like(p) if g is None else g for p, g in zip(params, gradients, strict=True)]
+    return list(torch._foreach_mul(known, known))
+
+
+def squared_batches(
+    learner: Learner, split: Split, params: Sequence[nn.Parameter], penalty: Callable[[], Tensor] | None
+) -> Tensors:
+    """The mean over batches of `split` of their squared gradient: the estimate of Rainbow Memory's code.
+
+    The gradient of the loss against the model's own most likely labels, and of the `penalty` where there is one.
+    """
+    total = zeros(params)
+    with learner.bulk():
+        for batch in learner.batches(split, purpose="fisher", augment=True):
+            scores = learner.model(batch.x)
+            own = scores if learner.heads is None else learner.heads.scores(scores, batch.y)
+            loss = F.cross_entropy(own, own.detach().argmax(dim=1))
+            if penalty is not None:
+                loss = loss + penalty()
+            add_batch_fisher(total, params, loss, len(batch.y) / len(split))
+    return total
 
 
 def fisher_of_batch(

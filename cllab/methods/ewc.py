@@ -26,11 +26,9 @@ from dataclasses import dataclass
 from typing import Literal
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
 
 from cllab.data.base import Split
-from cllab.learner.heads import cross_entropy
 from cllab.methods import _importance as imp
 from cllab.methods.base import Batch, Learner, Method, MethodInfo, Offer, Phase, Piece, Task, Work
 from cllab.settings.spec import param
@@ -85,110 +83,74 @@ class EWC(Method):
         self.anchors, self.fisher = [], []
         self.damp = imp.Damping()
 
+    @classmethod
+    def variant(cls, config: Config) -> type[Method]:
+        return _Published if config.estimate == "published" else cls
+
+    def learn(self, task: Task) -> Iterator[Piece]:
+        yield Work(self._free_new_rows)
+        yield Phase("stream", task.train, replay="concat")
+        yield from self.remember(task.train)
+        if self.config.strength > 0:
+            yield Work(lambda: self._consolidate(task), "fisher")
+
     def loss(self, batch: Batch) -> dict[str, Tensor]:
         terms = {"cross-entropy": batch.cross_entropy(self.learner.model(batch.x))}
         if self._holds:
             terms["penalty"] = self._penalty()
         return terms
 
+    def _penalty(self) -> Tensor:  # Eq. 3
+        return self.config.strength * imp.quadratic(self._held(), self.anchors, self.fisher)  # type: ignore[no-any-return]
+
     def after_backward(self, batch: Batch) -> None:
         if self._holds and self.config.step == "implicit":
             self.damp(self._held(), self.fisher, self.config.strength, self.learner.rate)
+
+    def _consolidate(self, task: Task) -> None:
+        """Hold the weights where they are now, each as firmly as the task's Fisher says."""
+        learner, samples, params = self.learner, self.config.samples, self._held()
+        now = [p.detach().clone() for p in params]
+        if self.config.estimate == "mean-gradient":  # a penalty a task, each around the weights of its end
+            new = imp.squared_mean(learner, task.train, params, samples)
+            self.fisher, self.anchors = imp.merged((self.fisher, self.anchors), (new, now))
+            return
+        new = imp.mean_of_squares(learner, task, params, samples)
+        if self.fisher:
+            torch._foreach_add_(new, self.fisher, alpha=self.config.decay)  # Schwarz et al., Eq. 9
+        self.fisher, self.anchors = new, now
 
     @property
     def _holds(self) -> bool:
         return self.config.strength > 0 and bool(self.fisher)
 
-    def learn(self, task: Task) -> Iterator[Piece]:
-        learner, estimates = self.learner, self.config.strength > 0
-        published = estimates and self.config.estimate == "published"
-        yield Work(self._begin)
-        yield Phase("stream", task.train, replay="concat")
-        if published:
-            # the published estimate looks at what was trained on: the stream together with the memory, or the memory
-            yield Work(lambda: self._overwrite(learner.memory.candidates(task.train, learner)), "fisher")
-        yield Offer(task.train)
-        if learner.rehearses:
-            yield Phase("memory")
-            if published:
-                yield Work(lambda: self._overwrite(learner.memory.split()), "fisher")
-        if estimates and not published:
-            yield Work(lambda: self._estimate(task), "fisher")
-
-    def _begin(self) -> None:
-        params = self._held()
-        if self.fisher:  # the output layer may have grown: new rows are free
-            self.fisher, self.anchors = imp.padded(self.fisher, params), imp.padded(self.anchors, params)
-
-    def _estimate(self, task: Task) -> None:
-        params = self._held()
-        now = [p.detach().clone() for p in params]
-        if self.config.estimate == "mean-gradient":
-            self._merge(self._squared_mean(task, params), now)
-            return
-        new = self._mean_of_squares(task, params)
-        if self.fisher:
-            torch._foreach_add_(new, self.fisher, alpha=self.config.decay)
-        self.fisher, self.anchors = new, now
-
     def _held(self) -> list[nn.Parameter]:
         model = self.learner.model
         return list(model.parameters()) if self.config.weights == "all" else imp.trunk(model)
 
-    def _mean_of_squares(self, task: Task, params: list[nn.Parameter]) -> imp.Tensors:
-        learner, model = self.learner, self.learner.model
-        new = imp.zeros(params)
-        n = min(self.config.samples, len(task.train))
-        size = min(n, 256) if imp.linear_only(params, model) else 32
-        own = None if learner.heads is None else torch.tensor(task.classes, device=learner.device)
-        count = 0
-        with learner.bulk():
-            for batch in learner.batches(task.train, purpose="fisher", batch_size=size):
-                scores = model(batch.x).detach()
-                labels = imp.draw_labels(
-                    scores if own is None else scores.index_select(1, own), learner.rng.cpu("estimate")
-                )
-                found = imp.fisher_of_batch(model, params, batch.x, labels, own)
-                torch._foreach_add_(new, found, alpha=len(labels))
-                count += len(labels)
-                if count >= n:
-                    break
-        torch._foreach_div_(new, count)
-        return new
+    def _free_new_rows(self) -> None:
+        """The output layer may have grown."""
+        if self.fisher:
+            params = self._held()
+            self.fisher, self.anchors = imp.padded(self.fisher, params), imp.padded(self.anchors, params)
 
-    def _squared_mean(self, task: Task, params: list[nn.Parameter]) -> imp.Tensors:
-        learner, split = self.learner, task.train
-        first = torch.arange(min(self.config.samples, len(split)), device=split.device)
-        with learner.bulk():
-            scores = learner.model(learner.normalize(split.fetch(first)))
-            loss = cross_entropy(learner.heads, scores, split.labels[first])
-            gradients = torch.autograd.grad(loss, params, allow_unused=True)
-        known = [torch.zeros_like(p) if g is None else g for p, g in zip(params, gradients, strict=True)]
-        return list(torch._foreach_mul(known, known))
 
-    def _merge(self, new: imp.Tensors, now: imp.Tensors) -> None:
-        """sum_s F_s (theta - theta_s)^2 as one quadratic: its weights are sum F_s, its center the weighted mean."""
-        if not self.fisher:
-            self.fisher, self.anchors = new, now
-            return
-        total = torch._foreach_add(self.fisher, new)
-        for anchor, theta, f, t in zip(self.anchors, now, new, total, strict=True):
-            anchor.add_((theta - anchor) * torch.where(t > 0, f / t, 0))
-        self.fisher = list(total)
+class _Published(EWC):
+    """Rainbow Memory's code: after every phase the Fisher of what was trained on takes the place of the former one."""
+
+    def learn(self, task: Task) -> Iterator[Piece]:
+        learner, estimates = self.learner, self.config.strength > 0
+        yield Work(self._free_new_rows)
+        yield Phase("stream", task.train, replay="concat")
+        if estimates:
+            yield Work(lambda: self._overwrite(learner.memory.candidates(task.train, learner)), "fisher")
+        yield Offer(task.train)
+        if learner.rehearses:
+            yield Phase("memory")
+            if estimates:
+                yield Work(lambda: self._overwrite(learner.memory.split()), "fisher")
 
     def _overwrite(self, seen: Split) -> None:
-        learner, model = self.learner, self.learner.model
         params = self._held()
-        total = imp.zeros(params)
-        with learner.bulk():
-            for batch in learner.batches(seen, purpose="fisher", augment=True):
-                scores = model(batch.x)
-                own = scores if learner.heads is None else learner.heads.scores(scores, batch.y)
-                loss = F.cross_entropy(own, own.detach().argmax(dim=1))
-                if self._holds:
-                    loss = loss + self._penalty()
-                imp.add_batch_fisher(total, params, loss, len(batch.y) / len(seen))
-        self.fisher, self.anchors = total, [p.detach().clone() for p in params]
-
-    def _penalty(self) -> Tensor:  # Eq. 3
-        return self.config.strength * imp.quadratic(self._held(), self.anchors, self.fisher)  # type: ignore[no-any-return]
+        self.fisher = imp.squared_batches(self.learner, seen, params, self._penalty if self._holds else None)
+        self.anchors = [p.detach().clone() for p in params]

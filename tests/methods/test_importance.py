@@ -248,14 +248,37 @@ def test_ewc_keeps_a_share_of_the_old_fisher(decay: float, share: float, monkeyp
     params = imp.trunk(session.learner.model)
     values = iter([3.0, 5.0])
 
-    def constant(self: EWC, task: Any, held: Any) -> Any:
+    def constant(*_: Any) -> Any:
         value = next(values)
         return [torch.full_like(p, value) for p in params]
 
-    monkeypatch.setattr(EWC, "_mean_of_squares", constant)
+    monkeypatch.setattr(imp, "mean_of_squares", constant)
     for t in range(2):
         close(session, t)
     assert all(bool((f == 5 + share * 3).all()) for f in method.fisher)
+
+
+def test_gems_ewc_has_a_penalty_a_task_in_one(monkeypatch: pytest.MonkeyPatch) -> None:
+    session = begun("ewc", method={"estimate": "mean-gradient", "decay": 0.1})
+    method, params = session.method, imp.trunk(session.learner.model)
+    assert isinstance(method, EWC)
+    values = iter([3.0, 5.0])
+
+    def constant(*_: Any) -> Any:
+        value = next(values)
+        return [torch.full_like(p, value) for p in params]
+
+    monkeypatch.setattr(imp, "squared_mean", constant)
+    ends = []
+    for t in range(2):
+        with torch.no_grad():
+            for p in params:
+                p += 1
+        ends.append([p.detach().clone() for p in params])
+        close(session, t)
+    assert all(bool((f == 8).all()) for f in method.fisher), "the sum, whatever the decay"
+    for anchor, first, second in zip(method.anchors, *ends, strict=True):
+        assert torch.allclose(anchor, (3 * first + 5 * second) / 8, atol=1e-5)
 
 
 # -- RWalk

@@ -11,6 +11,7 @@ from cllab.errors import UsageError
 from cllab.learner.phases import Offer, Phase, Work
 from cllab.memory.ring import Ring
 from cllab.methods import _distill as distill
+from cllab.methods import _importance as imp
 from cllab.models.base import Network
 from cllab.models.slim_resnet18 import SlimResNet18
 from tests.conftest import toy
@@ -110,9 +111,7 @@ def test_gems_fisher_is_the_square_of_the_mean_gradient() -> None:
 
 
 def test_penalties_of_several_tasks_merge_into_one() -> None:
-    session = begun("ewc", model={"norm": False}, method={"estimate": "mean-gradient", "weights": "all"})
-    method: Any = session.method
-    params = method._held()
+    params = list(begun("ewc", model={"norm": False}).learner.model.parameters())
     generator = torch.Generator().manual_seed(0)
     pairs = [
         (
@@ -121,8 +120,9 @@ def test_penalties_of_several_tasks_merge_into_one() -> None:
         )
         for _ in range(3)
     ]
+    held: tuple[imp.Tensors, imp.Tensors] = ([], [])
     for fisher, center in pairs:
-        method._merge([f.clone() for f in fisher], [c.clone() for c in center])
+        held = imp.merged(held, ([f.clone() for f in fisher], [c.clone() for c in center]))
 
     def apart(values: list[torch.Tensor]) -> float:
         return sum(
@@ -132,9 +132,7 @@ def test_penalties_of_several_tasks_merge_into_one() -> None:
         )
 
     def merged(values: list[torch.Tensor]) -> float:
-        return sum(
-            float((f * (v - a).square()).sum()) for f, v, a in zip(method.fisher, values, method.anchors, strict=True)
-        )
+        return sum(float((f * (v - a).square()).sum()) for f, v, a in zip(held[0], values, held[1], strict=True))
 
     one, two = ([torch.randn(p.shape, generator=generator) for p in params] for _ in range(2))
     # equal up to a constant: so are differences

@@ -13,27 +13,12 @@ def importance(*names: str) -> str:
 MUTANTS = [
     *of(
         "cllab/methods/ewc.py",
-        f"{PENALTY} tests/methods/test_task_aware.py::test_penalties_of_several_tasks_merge_into_one "
-        + importance("ewc_keeps_a_share_of_the_old_fisher", "ewc_is_anchored_where_the_newest_task_ended"),
-        (
-            "the data's labels instead of drawn ones",
-            "            found = imp.fisher_of_batch(",
-            "            labels = batch.y if own is None else (batch.y.view(-1, 1) == own).long().argmax(1)\n"
-            "                found = imp.fisher_of_batch(",
+        f"{PENALTY} tests/methods/test_task_aware.py "
+        + importance(
+            "ewc_keeps_a_share_of_the_old_fisher",
+            "ewc_is_anchored_where_the_newest_task_ended",
+            "gems_ewc_has_a_penalty_a_task_in_one",
         ),
-        (
-            "the most likely labels instead of drawn ones",
-            "            found = imp.fisher_of_batch(",
-            "            labels = (scores if own is None else scores.index_select(1, own)).argmax(1)\n"
-            "                found = imp.fisher_of_batch(",
-        ),
-        (
-            "all classes compete where tasks are named",
-            "own = None if learner.heads is None else torch.tensor(task.classes, device=learner.device)",
-            "own = None",
-        ),
-        ("more samples than asked", "                if count >= n:\n", "                if False:\n"),
-        ("not divided by the samples", "torch._foreach_div_(new, count)", "torch._foreach_div_(new, 1)"),
         ("the old Fisher is not kept", "torch._foreach_add_(new, self.fisher, alpha=self.config.decay)", "pass"),
         (
             "the old Fisher is kept whole",
@@ -42,65 +27,38 @@ MUTANTS = [
         ),
         (
             "the anchor stays at the first task",
-            "self.fisher, self.anchors = new, now\n\n    def _held",
-            "self.fisher, self.anchors = new, self.anchors or now\n\n    def _held",
+            "self.fisher, self.anchors = new, now\n",
+            "self.fisher, self.anchors = new, self.anchors or now\n",
         ),
         ("the head is held too", 'if self.config.weights == "all" else', "if True else"),
         (
-            "the estimate is made in train mode",
-            "        with learner.bulk():\n            for batch in learner.batches(task.train",
-            "        with __import__('contextlib').nullcontext():\n            for batch in learner.batches(task.train",
+            "gem: penalties are not merged",
+            "imp.merged((self.fisher, self.anchors), (new, now))",
+            "(new, now)",
         ),
+        ("gem: the usual estimate", 'if self.config.estimate == "mean-gradient":', "if False:"),
         (
-            "gem: the mean of squares",
-            "return list(torch._foreach_mul(known, known))",
-            "return [k.abs() for k in known]",
+            "published: the paper's algorithm",
+            'return _Published if config.estimate == "published" else cls',
+            "return cls",
         ),
-        (
-            "gem: random samples",
-            "first = torch.arange(min(self.config.samples, len(split)), device=split.device)",
-            "first = torch.randperm(len(split))[: self.config.samples]",
-        ),
-        (
-            "gem: most likely labels",
-            "loss = cross_entropy(learner.heads, scores, split.labels[first])",
-            "loss = cross_entropy(learner.heads, scores, scores.argmax(1))",
-        ),
-        (
-            "gem: the newest anchor for all tasks",
-            "anchor.add_((theta - anchor) * torch.where(t > 0, f / t, 0))",
-            "anchor.copy_(theta)",
-        ),
-        (
-            "published: without the penalty's gradient",
-            "                    loss = loss + self._penalty()\n",
-            "                    pass\n",
-        ),
+        ("published: without the penalty's gradient", "self._penalty if self._holds else None)", "None)"),
         (
             "published: on the stream only",
             "self._overwrite(learner.memory.candidates(task.train, learner))",
             "self._overwrite(task.train)",
         ),
-        ("published: the data's labels", "own.detach().argmax(dim=1)", "batch.y"),
-        (
-            "published: batches count alike",
-            "len(batch.y) / len(seen)",
-            "1 / max(1, len(seen) // len(batch.y))",
-        ),
-        (
-            "published: in train mode",
-            "        with learner.bulk():\n            for batch in learner.batches(seen",
-            "        with __import__('contextlib').nullcontext():\n            for batch in learner.batches(seen",
-        ),
         (
             "published: the Fishers add up",
-            "self.fisher, self.anchors = total, [p.detach",
-            "self.fisher, self.anchors = [t + f for t, f in zip(total, self.fisher or total, strict=True)], [p.detach",
+            "        self.anchors = [p.detach().clone() for p in params]",
+            "        self.fisher = [f + a for f, a in zip(self.fisher, self.__dict__.get('sum', self.fisher))]\n"
+            "        self.sum = self.fisher\n"
+            "        self.anchors = [p.detach().clone() for p in params]",
         ),
         (
             "published: the anchor is not moved",
-            "self.fisher, self.anchors = total, [p.detach().clone() for p in params]",
-            "self.fisher, self.anchors = total, self.anchors or [p.detach().clone() for p in params]",
+            "        self.anchors = [p.detach().clone() for p in params]",
+            "        self.anchors = self.anchors or [p.detach().clone() for p in params]",
         ),
         ("a step is always explicit", 'if self._holds and self.config.step == "implicit":', "if False:"),
         ("a step is always implicit", 'if self._holds and self.config.step == "implicit":', "if self._holds:"),
@@ -114,7 +72,8 @@ MUTANTS = [
     ),
     *of(
         "cllab/methods/_importance.py",
-        importance(
+        f"{PENALTY} tests/methods/test_task_aware.py "
+        + importance(
             "penalty_and_its_gradient_equal_autograds",
             "the_head_is_free",
             "importances_are_scaled_over_all_weights_together",
@@ -122,7 +81,70 @@ MUTANTS = [
             "labels_are_drawn_with_the_models_probabilities",
             "the_published_estimate_squares_the_mean_of_a_batch",
         )
-        + " tests/methods/test_oracles_penalty.py::test_a_step_with_the_penalty",
+        + " tests/learner/test_heads.py::test_the_published_fisher_asks_for_the_most_likely_class_of_a_samples_task",
+        (
+            "the newest anchor for all tasks",
+            "anchor.add_((theta - anchor) * torch.where(t > 0, v / t, 0))",
+            "anchor.copy_(theta)",
+        ),
+        ("the newest weights for all tasks", "    return total, anchors\n", "    return more, anchors\n"),
+        (
+            "the data's labels instead of drawn ones",
+            "            torch._foreach_add_(new, fisher_of_batch(",
+            "            labels = batch.y if own is None else (batch.y.view(-1, 1) == own).long().argmax(1)\n"
+            "            torch._foreach_add_(new, fisher_of_batch(",
+        ),
+        (
+            "the most likely labels instead of drawn ones",
+            "            labels = draw_labels(scores,",
+            "            labels = scores.argmax(1) if True else draw_labels(scores,",
+        ),
+        (
+            "all classes compete where tasks are named",
+            "own = None if learner.heads is None else torch.tensor(task.classes, device=learner.device)",
+            "own = None",
+        ),
+        ("more samples than asked", "            if count >= n:\n", "            if False:\n"),
+        ("not divided by the samples", "torch._foreach_div_(new, count)", "torch._foreach_div_(new, 1)"),
+        (
+            "the estimate is made in train mode",
+            '    with learner.bulk():\n        for batch in learner.batches(split, purpose="fisher", batch_size=size)',
+            "    with __import__('contextlib').nullcontext():\n"
+            '        for batch in learner.batches(split, purpose="fisher", batch_size=size)',
+        ),
+        (
+            "gem: the mean of squares",
+            "return list(torch._foreach_mul(known, known))",
+            "return [k.abs() for k in known]",
+        ),
+        (
+            "gem: random samples",
+            "first = torch.arange(min(samples, len(split)), device=split.device)",
+            "first = torch.randperm(len(split))[:samples]",
+        ),
+        (
+            "gem: most likely labels",
+            "loss = cross_entropy(learner.heads, scores, split.labels[first])",
+            "loss = cross_entropy(learner.heads, scores, scores.argmax(1))",
+        ),
+        ("published: without the penalty", "                loss = loss + penalty()\n", "                pass\n"),
+        ("published: the data's labels", "own.detach().argmax(dim=1)", "batch.y"),
+        (
+            "published: all classes compete where tasks are named",
+            "own = scores if learner.heads is None else learner.heads.scores(scores, batch.y)",
+            "own = scores",
+        ),
+        (
+            "published: batches count alike",
+            "len(batch.y) / len(split)",
+            "1 / max(1, len(split) // len(batch.y))",
+        ),
+        (
+            "published: in train mode",
+            '    with learner.bulk():\n        for batch in learner.batches(split, purpose="fisher", augment=True)',
+            "    with __import__('contextlib').nullcontext():\n"
+            '        for batch in learner.batches(split, purpose="fisher", augment=True)',
+        ),
         ("the factor 1/2", "torch._foreach_mul(ctx.pulls, 2 * grads[0])", "torch._foreach_mul(ctx.pulls, grads[0])"),
         ("unweighted", "pulls = torch._foreach_mul(weights, gaps)", "pulls = torch._foreach_mul(gaps, 1.0)"),
         ("the head is held", "if id(p) not in head]", "]"),
