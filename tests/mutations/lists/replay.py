@@ -480,8 +480,12 @@ MUTANTS = [
         + oracles(
             "er_is_the_mean_over_stream_and_replay_together", "halves_are_a_mean_each_with_statistics_of_their_own"
         ),
-        ("a teacher is in train mode", "copy.deepcopy(self.model).eval()", "copy.deepcopy(self.model).train()"),
-        ("a teacher learns on", "copy.deepcopy(self.model).eval()", "self.model"),
+        ("a teacher is in train mode", "{id(front): front}).eval()", "{id(front): front}).train()"),
+        (
+            "a teacher learns on",
+            "copy.deepcopy(self.model, {} if front is None else {id(front): front}).eval()",
+            "self.model",
+        ),
         ("bulk passes are in train mode", "        self.model.eval()\n", ""),
         (
             "features are not normalized",
