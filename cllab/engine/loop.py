@@ -12,6 +12,7 @@ enters the phase that was interrupted at the batch where it stood.
 from __future__ import annotations
 
 import functools
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Protocol
@@ -42,7 +43,7 @@ class Watcher(Protocol):
     def on_enter(self, phase: str) -> None: ...
     def on_step(self, phase: str) -> None: ...
     def on_epoch(self, phase: str, epoch: int, epochs: int) -> None: ...
-    def before_work(self) -> None: ...
+    def before_work(self, took: float | None) -> None: ...
 
 
 class Loop:
@@ -67,6 +68,7 @@ class Loop:
         self.whole = True  # whether what the run is now can be gone back to; not in the middle of work between phases
         self.position: Position | None = None
         self._meter: Meter | None = None
+        self._took: dict[int, float] = {}  # seconds of every piece of work in the latest task that had it
         self._cutmix = "cutmix" in config.train.augment
         self._autocast = config.train.precision == "bfloat16"
 
@@ -89,10 +91,11 @@ class Loop:
         self.cursor += 1
 
     def _undivided(self, work: Callable[[], None]) -> None:
-        self.watcher.before_work()
-        self.whole = False
+        self.watcher.before_work(self._took.get(self.cursor))
+        self.whole, began = False, time.monotonic()
         work()
         self.whole = True
+        self._took[self.cursor] = time.monotonic() - began
 
     def _enter(self) -> None:
         if self._inside:

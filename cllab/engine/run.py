@@ -153,14 +153,21 @@ class Session:
             self.save()
             self._pause()
             self._saved = time.monotonic()
-        if time.monotonic() - self._saved > self.config.train.checkpoint_seconds:
+        if self._is_old():
             self.save()
 
-    def before_work(self) -> None:
+    def _is_old(self) -> bool:
+        """Whether the latest checkpoint is as old as it may be."""
+        return time.monotonic() - self._saved > self.config.train.checkpoint_seconds
+
+    def before_work(self, took: float | None) -> None:
         """Before work that no checkpoint can be written in the middle of: save when little time was spent on saving.
 
-        So a process that is killed or stopped in a long pass loses the pass and hardly any training before it.
+        So a process that is killed or stopped in a long pass loses the pass and hardly any training before it. Work
+        that took no time in the task before (`took` seconds; None: there was none) is not worth a checkpoint.
         """
+        if took is not None and took < UNSAVED_SECONDS:
+            return
         pause = min(max(UNSAVED_SECONDS, SAVING * self._save_seconds), self.config.train.checkpoint_seconds)
         if time.monotonic() - self._saved > pause:
             self.save()
@@ -248,10 +255,13 @@ class Session:
             self._task(task)
             self.position = task.index + 1
             self.loop.begin()
-            # the record first: a checkpoint knows how much of the log belongs to it
-            self.emit(ev.CheckpointSaved(task=task.index))
-            self.save()
-            if self.control.pause_at_task_end and self.position < self.stream.n_tasks:
+            over = self.position == self.stream.n_tasks
+            pausing = self.control.pause_at_task_end and not over
+            if over or pausing or self._is_old():
+                # the record first: a checkpoint knows how much of the log belongs to it
+                self.emit(ev.CheckpointSaved(task=task.index))
+                self.save()
+            if pausing:
                 self.control.pause_at_task_end, self.control.paused = False, True
             self.check()
 

@@ -208,7 +208,7 @@ class TaskEnded(Event):
 
 @dataclass(frozen=True, kw_only=True)
 class CheckpointSaved(Event):
-    """A complete state after task `task` lies in `checkpoint/`."""
+    """A complete state after task `task` lies in `checkpoint/`: after the last, and where the one before is old."""
 
     task: int
 
@@ -292,7 +292,7 @@ KINDS: dict[str, type[Event]] = {
     )
 }
 
-BY_CLOCK: tuple[type[Event], ...] = (Working,)
+BY_CLOCK: tuple[type[Event], ...] = (Working, CheckpointSaved)
 """Kinds of which another run with the same seed may write more or fewer."""
 
 Sink = Callable[[Event], None]

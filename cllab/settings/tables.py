@@ -63,7 +63,7 @@ class TrainConfig:
         "float32", "Arithmetic of the forward pass on an accelerator; float32 is the reference"
     )
     threads: int = param(0, "CPU threads; 0 chooses by the size of the model", low=0, high=1024)
-    checkpoint_seconds: int = param(60, "Seconds between checkpoints within a task", low=1, high=86400)
+    checkpoint_seconds: int = param(60, "Seconds between checkpoints", low=1, high=86400)
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -7,6 +7,8 @@ import pickle
 import shutil
 import subprocess
 import sys
+import time
+import types
 from pathlib import Path
 from typing import Any
 
@@ -261,11 +263,48 @@ def test_the_log_is_on_disk_before_the_checkpoint_that_counts_its_bytes(
     monkeypatch.setattr(os, "fsync", noting)
     run = finished(store)
     saves = [i for i, name in enumerate(synced) if name == "latest"]
-    assert len(saves) == 2
+    assert len(saves) == 1, "at the end, and not at every task"
     assert all(synced[i - 1] == "events" for i in saves)
     state = checkpoint.load(run.checkpoint_path, CPU)
     log = run.events_path.read_bytes()
     assert isinstance(ev.from_line(log[: state["events_bytes"]].splitlines()[-1]), ev.CheckpointSaved)
+
+
+def test_checkpoints_come_by_the_clock_and_at_the_end_not_at_every_task(
+    store: RunStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Ten tasks of 25 seconds each, with work of no time in them: a checkpoint is due every minute."""
+    clock, saved = [0.0], []
+    ticking = types.SimpleNamespace(monotonic=lambda: clock[0], perf_counter=time.perf_counter)
+    monkeypatch.setattr("cllab.engine.run.time", ticking)
+    monkeypatch.setattr(checkpoint, "save", lambda path, state: saved.append(state["position"]))
+    run = store.create(toy("er", scenario={"tasks": 10}, dataset={"per_class": 20}))
+
+    def tick(event: ev.Event) -> None:
+        clock[0] += 25 * isinstance(event, ev.TaskEnded)
+
+    assert train(run, sinks=[tick], signals=False) == 0
+    assert saved == [3, 6, 9, 10]
+    assert [e.task for e in run.events() if isinstance(e, ev.CheckpointSaved)] == [2, 5, 8, 9]
+
+
+def test_work_that_was_long_in_the_task_before_has_a_checkpoint_before_it(
+    store: RunStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    clock, saved = [0.0], []
+    ticking = types.SimpleNamespace(monotonic=lambda: clock[0], perf_counter=time.perf_counter)
+    for module in ("run", "loop"):
+        monkeypatch.setattr(f"cllab.engine.{module}.time", ticking)
+    monkeypatch.setattr(checkpoint, "save", lambda path, state: saved.append((state["position"], clock[0])))
+    run = store.create(toy("er", scenario={"tasks": 4}, dataset={"per_class": 20}))
+
+    def tick(event: ev.Event) -> None:
+        clock[0] += 2 * isinstance(event, ev.EpochEnded | ev.Evaluated)
+
+    assert train(run, sinks=[tick], signals=False) == 0
+    # an epoch of the stream and three of the memory, then two seconds of evaluation. In the first task nothing is known
+    # of any work; later there is a checkpoint before the evaluation, and none before choosing, which took no time
+    assert saved == [(0, 2), (0, 8), (1, 18), (2, 28), (3, 38), (4, 40)]
 
 
 def test_a_log_that_a_crash_has_shortened_is_cut_at_its_last_whole_line(store: RunStore) -> None:
@@ -321,7 +360,10 @@ def test_a_full_disk_ends_the_run_with_the_reason_and_all_that_was_written(store
     old = Session.on_step
 
     def on_step(session: Session, phase: str) -> None:
-        if session.learner.task == 1:
+        if session.learner.task == 0:
+            if not run.checkpoint_path.exists():
+                session.save()
+        else:
             part_of(run.checkpoint_path).symlink_to("/dev/full")
             session.save()
         old(session, phase)

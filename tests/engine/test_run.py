@@ -38,7 +38,6 @@ SEQUENCE = [
     "EpochEnded 0",
     "Evaluated 0 task",
     "TaskEnded 0",
-    "CheckpointSaved 0",
     "TaskStarted 1",
     "PhaseStarted stream 1",
     "StepEnded 1",

@@ -98,6 +98,20 @@ MUTANTS = [
     ),
     *of(
         "cllab/engine/run.py",
+        "tests/engine/test_checkpoint.py",
+        ("a checkpoint at every task", "if over or pausing or self._is_old():", "if True:"),
+        ("none at the end", "if over or pausing or self._is_old():", "if pausing or self._is_old():"),
+        ("none by the clock at the end of a task", "if over or pausing or self._is_old():", "if over or pausing:"),
+        ("work of no time has one before it", "if took is not None and took < UNSAVED_SECONDS:", "if False:"),
+        ("work not known has none before it", "if took is not None and took < UNSAVED", "if (took or 0) < UNSAVED"),
+        (
+            "the record after the checkpoint",
+            "                self.emit(ev.CheckpointSaved(task=task.index))\n                self.save()\n",
+            "                self.save()\n                self.emit(ev.CheckpointSaved(task=task.index))\n",
+        ),
+    ),
+    *of(
+        "cllab/engine/run.py",
         "tests/methods/test_oracles_penalty.py tests/methods/test_oracles_streams.py "
         "tests/engine/test_loop.py::test_momentum_lives_through_the_phases_of_a_task_and_dies_with_it",
         (
