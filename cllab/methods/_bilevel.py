@@ -14,7 +14,8 @@ from torch import Tensor, nn
 
 from cllab.learner.heads import cross_entropy
 from cllab.memory.ring import Ring
-from cllab.methods._replay import forwards, publish, ring
+from cllab.methods._replay import forwards, ring
+from cllab.methods._tell import Tell
 from cllab.methods.base import Batch, Learner
 from cllab.models.base import Network
 from cllab.settings.spec import param
@@ -76,48 +77,19 @@ def interpolate(values: Tensors, start: Tensors, share: float) -> None:
         torch._foreach_lerp_(values, start, 1 - share)
 
 
-def distance(values: Tensors, start: Tensors) -> Tensor:
-    """The Euclidean length of values - start, 0-d."""
-    gaps: Tensor = torch.stack(torch._foreach_norm(torch._foreach_sub(values, start)))
-    return gaps.square().sum().sqrt()
-
-
 @contextlib.contextmanager
-def part_of_the_way(learner: Learner, beta: float, statistics: Statistics, where: str = "") -> Iterator[None]:
-    """The weights go only a share `beta` of the way that they go inside.
-
-    Where the step is traced, the lengths of both ways are published, under names that begin with `where`.
-    """
+def part_of_the_way(learner: Learner, beta: float, statistics: Statistics, tell: Tell) -> Iterator[None]:
+    """The weights go only a share `beta` of the way that they go inside."""
     values = moving(learner.model, buffers=statistics == "interpolate")
     start = copies(values) if beta < 1 or learner.tracing else []
-    n_weights = len(list(learner.model.parameters())) if learner.tracing else 0
+    n = len(list(learner.model.parameters())) if learner.tracing else 0  # the weights alone are told of
     yield
-    if learner.tracing:
-        way = distance(values[:n_weights], start[:n_weights])
-        learner.trace(**{f"{where}displacement": way})
+    tell.way("displacement", values[:n], start[:n])
     interpolate(values, start, beta)
-    if learner.tracing:
-        way = distance(values[:n_weights], start[:n_weights])
-        learner.trace(**{f"{where}displacement kept": way})
-
-
-def publish_losses(
-    learner: Learner, terms: dict[str, Tensor], number: int, where: str = "", name: str = "loss"
-) -> None:
-    """The sum of `terms` as "`name` `number`", then each of them where there are several, where the step is traced."""
-    if learner.tracing:
-        learner.trace(**{f"{where}{name} {number}": torch.stack([t.detach() for t in terms.values()]).sum()})
-        if len(terms) > 1:
-            learner.trace(**{f"{where}{term} {number}": value for term, value in terms.items()})
+    tell.way("displacement kept", values[:n], start[:n])
 
 
 # -- replay and distillation
-
-
-def cosine(first: Sequence[Tensor], second: Sequence[Tensor]) -> Tensor:
-    """The cosine between two lists of gradients, 0-d."""
-    a, b = (torch.cat([g.flatten() for g in gradients]) for gradients in (first, second))
-    return F.cosine_similarity(a, b, dim=0)
 
 
 def divergence(scores: Tensor, targets: Tensor, temperature: float, mean: Mean) -> Tensor:
@@ -153,7 +125,7 @@ def remember_targets(learner: Learner, config: Distilling) -> None:
 
 
 def inner_loss(
-    batch: Batch, learner: Learner, rows: Tensor, config: Distilling, *, apart: bool, name: str
+    batch: Batch, learner: Learner, rows: Tensor, config: Distilling, *, apart: bool, tell: Tell
 ) -> dict[str, Tensor]:
     """The inner objective: cross-entropy of the stream, cross-entropy and distillation of replayed samples.
 
@@ -163,11 +135,11 @@ def inner_loss(
         rows: (n,) long, what is replayed.
         config: weight and form of the distillation.
         apart: see `_replay.forwards`.
-        name: under which the replayed samples are published.
+        tell: is told what is replayed.
     """
     memory = ring(learner.memory)
     raw, y = memory.take(rows)
-    publish(learner, name, raw, y)
+    tell.replayed(raw, y)
     mine, old = forwards(learner.model, batch.x, learner.augment(raw), apart=apart)
     terms = {"cross-entropy": batch.cross_entropy(mine), "replay": cross_entropy(learner.heads, old, y)}
     if config.strength > 0:

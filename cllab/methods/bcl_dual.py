@@ -14,7 +14,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from functools import partial
 from typing import Literal
 
 import torch
@@ -23,6 +22,7 @@ from torch import Tensor
 from cllab.learner.heads import cross_entropy
 from cllab.methods import _bilevel as bi
 from cllab.methods import _replay as rp
+from cllab.methods._tell import Tell
 from cllab.methods.base import Batch, Descend, Learner, Method, MethodInfo, Phase, Piece, Task, Work
 from cllab.settings.spec import param
 
@@ -69,17 +69,18 @@ class BCLDual(Method):
             reference="published",
         )
 
-    derived = frozenset({"adapted"})
+    derived = frozenset({"adapted", "tell"})
 
     def __init__(self, config: Config, learner: Learner) -> None:
         super().__init__(config, learner)
         self.apart = False
         self.latest = torch.empty(0, dtype=torch.long)
+        self.tell = Tell(learner)
         self.prepare_evaluation()
 
-    @property
-    def uses_memory(self) -> bool:
-        return self.learner.memory.capacity > 0
+    @classmethod
+    def variant(cls, config: Config) -> type[Method]:
+        return _OneLevel if config.levels == "one" else cls
 
     def learn(self, task: Task) -> Iterator[Piece]:
         yield Work(self._begin)
@@ -92,32 +93,29 @@ class BCLDual(Method):
         rp.begin_task(self.learner, held=self.config.validation)
 
     def step(self, batch: Batch, descend: Descend) -> dict[str, Tensor]:
-        config, learner = self.config, self.learner
-        if self.uses_memory:
-            batch = self._exchange(batch)
-            rp.ring(learner.memory).write(batch.raw, batch.y, batch.ids, learner)
-        rp.publish(learner, "stream batch", batch.raw, batch.y)
-        outer = self._has_validation()
-        if config.levels == "one":
-            for k in range(config.meta_steps * (config.inner_steps + outer)):
-                terms = descend(partial(self._inner, batch, f"replayed batch {k + 1}"), batch)
-                bi.publish_losses(learner, terms, k + 1)
-            return terms
-        clear = config.gradients == "cleared"
+        config, learner, tell = self.config, self.learner, self.tell
+        batch = self._stored(batch)
+        validates, clear = self._validates(), config.gradients == "cleared"
         for i in range(config.meta_steps):
-            where = f"iteration {i + 1}: " if config.meta_steps > 1 else ""
-            with bi.part_of_the_way(learner, config.beta, config.statistics, where):
+            tell.begin(f"iteration {i + 1}" if config.meta_steps > 1 else "")
+            with bi.part_of_the_way(learner, config.beta, config.statistics, tell):
                 for k in range(config.inner_steps):
-                    last = not outer and k == config.inner_steps - 1
-                    name = f"{where}replayed batch {k + 1}"
-                    terms = descend(partial(self._inner, batch, name), batch, clear=clear or last)
-                    bi.publish_losses(learner, terms, k + 1, where, "inner loss")
-                if outer:
-                    terms |= descend(partial(self._outer, where), batch, lr=config.outer_lr or None)
+                    last = not validates and k == config.inner_steps - 1
+                    terms = descend(lambda: self._inner(batch), batch, clear=clear or last)
+                    tell.stepped(terms)
+                if validates:
+                    terms |= descend(self._outer, batch, lr=config.outer_lr or None)
         return terms
 
-    def loss(self, batch: Batch) -> dict[str, Tensor]:
-        return {"cross-entropy": batch.cross_entropy(self.learner.model(batch.x))}
+    def _stored(self, batch: Batch) -> Batch:
+        """What is trained on, once both memories have had their part of the batch."""
+        learner = self.learner
+        if learner.memory.capacity:
+            batch = self._exchange(batch)
+            rp.ring(learner.memory).write(batch.raw, batch.y, batch.ids, learner)
+        self.tell.begin()
+        self.tell.samples("stream batch", batch.raw, batch.y)
+        return batch
 
     def _exchange(self, batch: Batch) -> Batch:
         """Hold the batch's first sample out, and train on the one whose place it takes."""
@@ -134,57 +132,38 @@ class BCLDual(Method):
         memory.write(batch.raw[:1], batch.y[:1], batch.ids[:1], self.learner, part="held")
         return rest
 
-    def _holds_out(self) -> bool:
-        return self.uses_memory and rp.ring(self.learner.memory).blocks["held"][-1].size > 0
+    def loss(self, batch: Batch) -> dict[str, Tensor]:
+        return {"cross-entropy": batch.cross_entropy(self.learner.model(batch.x))}
 
-    def _has_validation(self) -> bool:
-        return self._holds_out() and sum(b.filled for b in rp.ring(self.learner.memory).blocks["held"]) >= self.least
+    def _inner(self, batch: Batch) -> dict[str, Tensor]:
+        """The inner objective: the stream, samples of earlier tasks, and what was said of those."""
+        config, learner, memory = self.config, self.learner, rp.ring(self.learner.memory)
+        if not (config.replay and len(memory.earlier())):
+            return self.loss(batch)
+        left_out = self.latest if config.draws == "published" else None
+        rows, _ = memory.draw(config.replay_size, learner.rng.cpu("replay"), left_out=left_out)
+        if len(rows) < self._fewest:  # what was drawn has the numbers of the latest validation draw
+            return self.loss(batch)
+        return bi.inner_loss(batch, learner, rows, config, apart=self.apart, tell=self.tell)
+
+    def _outer(self) -> dict[str, Tensor]:
+        """The outer objective: held samples of all tasks so far."""
+        learner, memory, size = self.learner, rp.ring(self.learner.memory), self.config.replay_size
+        rows, self.latest = memory.draw(size, learner.rng.cpu("validation"), part="held", current=True)
+        raw, y = memory.take(rows)
+        loss = cross_entropy(learner.heads, learner.model(learner.augment(raw)), y)
+        self.tell.validated(raw, y, loss, size)
+        return {"validation": loss}
+
+    def _validates(self) -> bool:
+        return sum(block.filled for block in rp.ring(self.learner.memory).blocks["held"]) >= self._fewest
 
     @property
-    def least(self) -> int:
+    def _fewest(self) -> int:
         """Samples that a pass of their own needs: batch normalization has no statistics of one."""
         return 2 if self.apart else 1
 
-    def _inner(self, batch: Batch, name: str) -> dict[str, Tensor]:
-        learner, config = self.learner, self.config
-        if not (self.uses_memory and config.replay and len(rp.ring(learner.memory).earlier())):
-            return self.loss(batch)
-        memory = rp.ring(learner.memory)
-        left_out = self.latest if config.draws == "published" else None
-        rows, _ = memory.draw(config.replay_size, learner.rng.cpu("replay"), left_out=left_out)
-        if len(rows) < self.least:  # what was drawn has the numbers of the latest validation draw
-            return self.loss(batch)
-        return bi.inner_loss(batch, learner, rows, config, apart=self.apart, name=name)
-
-    def _outer(self, where: str) -> dict[str, Tensor]:
-        learner, memory = self.learner, rp.ring(self.learner.memory)
-        rows, self.latest = memory.draw(
-            self.config.replay_size, learner.rng.cpu("validation"), part="held", current=True
-        )
-        raw, y = memory.take(rows)
-        loss = cross_entropy(learner.heads, learner.model(learner.augment(raw)), y)
-        if learner.tracing:
-            rp.publish(learner, f"{where}validation batch", raw, y)
-            learner.trace(**{f"{where}validation loss": loss})
-            self._compare(loss, where)
-        return {"validation": loss}
-
-    def _compare(self, loss: Tensor, where: str) -> None:
-        """Publish how far the outer update agrees with a gradient of plain replay at the same weights."""
-        learner, memory = self.learner, rp.ring(self.learner.memory)
-        if not len(memory.earlier()):
-            return
-        params = list(learner.model.parameters())
-        rows, _ = memory.draw(self.config.replay_size, learner.rng.cpu("trace"))
-        images, y = memory.take(rows)
-        own = torch.autograd.grad(loss, params, retain_graph=True)
-        # with accumulated gradients the outer step takes the inner ones along
-        update = [g if p.grad is None else p.grad + g for p, g in zip(params, own, strict=True)]
-        was = learner.model.training
-        learner.model.eval()  # a look must not move the running statistics
-        plain = torch.autograd.grad(cross_entropy(learner.heads, learner.model(learner.normalize(images)), y), params)
-        learner.model.train(was)
-        learner.trace(**{f"{where}cosine of outer and replay gradient": bi.cosine(update, plain)})
+    # -- test time
 
     def prepare_evaluation(self) -> None:
         self.adapted = bi.Adapted(self.learner, self.config.inner_steps, self.config)
@@ -195,3 +174,14 @@ class BCLDual(Method):
 
     def predict(self, x: Tensor, task_label: int | None) -> Tensor:
         return self.adapted.predict(x, task_label)
+
+
+class _OneLevel(BCLDual):
+    """The control of the bilevel loop: as many plain steps on the inner objective, all the way."""
+
+    def step(self, batch: Batch, descend: Descend) -> dict[str, Tensor]:
+        batch = self._stored(batch)
+        for _ in range(self.config.meta_steps * (self.config.inner_steps + self._validates())):
+            terms = descend(lambda: self._inner(batch), batch)
+            self.tell.stepped(terms, "loss")
+        return terms

@@ -10,12 +10,12 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from functools import partial
 
 from torch import Tensor
 
 from cllab.methods import _bilevel as bi
 from cllab.methods import _replay as rp
+from cllab.methods._tell import Tell
 from cllab.methods.base import Batch, Descend, Learner, Method, MethodInfo, Phase, Piece, Task, Work
 from cllab.settings.spec import param
 
@@ -45,11 +45,12 @@ class BCLSingle(Method):
         replay_size: int = param(128, "Replayed samples a step", source="replay_batch_size", low=1)
         replay: bool = param(True, "Replay earlier tasks")
 
-    derived = frozenset({"adapted"})
+    derived = frozenset({"adapted", "tell"})
 
     def __init__(self, config: Config, learner: Learner) -> None:
         super().__init__(config, learner)
         self.apart = False
+        self.tell = Tell(learner)
         self.prepare_evaluation()
 
     def learn(self, task: Task) -> Iterator[Piece]:
@@ -63,25 +64,25 @@ class BCLSingle(Method):
         rp.begin_task(self.learner)
 
     def step(self, batch: Batch, descend: Descend) -> dict[str, Tensor]:
-        config, learner = self.config, self.learner
+        config, learner, tell = self.config, self.learner, self.tell
         rp.store(batch, learner)
-        rp.publish(learner, "stream batch", batch.raw, batch.y)
-        with bi.part_of_the_way(learner, config.beta, config.statistics):
-            for k in range(config.inner_steps):
-                terms = descend(partial(self._inner, batch, f"replayed batch {k + 1}"), batch)
-                bi.publish_losses(learner, terms, k + 1, name="inner loss")
+        tell.begin()
+        tell.samples("stream batch", batch.raw, batch.y)
+        with bi.part_of_the_way(learner, config.beta, config.statistics, tell):
+            for _ in range(config.inner_steps):
+                terms = descend(lambda: self._inner(batch), batch)
+                tell.stepped(terms)
         return terms
 
     def loss(self, batch: Batch) -> dict[str, Tensor]:
         return {"cross-entropy": batch.cross_entropy(self.learner.model(batch.x))}
 
-    def _inner(self, batch: Batch, name: str) -> dict[str, Tensor]:
-        learner, config = self.learner, self.config
-        if not (learner.memory.capacity and config.replay and len(rp.ring(learner.memory).earlier())):
+    def _inner(self, batch: Batch) -> dict[str, Tensor]:
+        config, learner, memory = self.config, self.learner, rp.ring(self.learner.memory)
+        if not (config.replay and len(memory.earlier())):
             return self.loss(batch)
-        memory = rp.ring(learner.memory)
         rows, _ = memory.draw(config.replay_size, learner.rng.cpu("replay"))
-        return bi.inner_loss(batch, learner, rows, config, apart=self.apart, name=name)
+        return bi.inner_loss(batch, learner, rows, config, apart=self.apart, tell=self.tell)
 
     def prepare_evaluation(self) -> None:
         self.adapted = bi.Adapted(self.learner, self.config.inner_steps, self.config)

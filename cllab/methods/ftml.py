@@ -17,6 +17,7 @@ from torch import Tensor
 from cllab.learner.heads import cross_entropy
 from cllab.methods import _bilevel as bi
 from cllab.methods import _replay as rp
+from cllab.methods._tell import Tell
 from cllab.methods.base import Batch, Descend, Learner, Method, MethodInfo, Phase, Piece, Task, Work
 from cllab.settings.spec import param
 
@@ -44,10 +45,11 @@ class FTML(Method):
         meta_steps: int = param(2, "Tasks drawn from the memory a batch", source="N; n_meta", low=0, high=1000)
         beta: float = param(0.3, "Share of the way that is kept", source="beta", low=0, high=1)
 
-    derived = frozenset({"adapted"})
+    derived = frozenset({"adapted", "tell"})
 
     def __init__(self, config: Config, learner: Learner) -> None:
         super().__init__(config, learner)
+        self.tell = Tell(learner)
         self.prepare_evaluation()
 
     def learn(self, task: Task) -> Iterator[Piece]:
@@ -56,21 +58,22 @@ class FTML(Method):
         yield from self.remember(None)
 
     def step(self, batch: Batch, descend: Descend) -> dict[str, Tensor]:
-        config, learner = self.config, self.learner
+        config, learner, tell = self.config, self.learner, self.tell
         rp.store(batch, learner)
-        rp.publish(learner, "stream: batch", batch.raw, batch.y)
-        terms = self._go(lambda: self.loss(batch), batch, descend, "stream: ")
+        tell.begin("stream")
+        tell.samples("batch", batch.raw, batch.y)
+        terms = self._go(lambda: self.loss(batch), batch, descend)
         if learner.memory.capacity == 0:
             return terms
         memory = rp.ring(learner.memory)
         for i in range(config.meta_steps):
-            where = f"draw {i + 1}: "
             drawn = int(torch.randint(len(memory.tasks), (1,), generator=learner.rng.cpu("replay")))
             raw, y = memory.take(memory.rows(drawn))
             x = learner.augment(raw)
-            learner.trace(**{f"{where}task": drawn + 1})
-            rp.publish(learner, f"{where}memory", raw, y)
-            terms |= self._go(lambda x=x, y=y: self._replayed(x, y), batch, descend, where)
+            tell.begin(f"draw {i + 1}")
+            tell.task(drawn)
+            tell.samples("memory", raw, y)
+            terms |= self._go(lambda x=x, y=y: self._replayed(x, y), batch, descend)
         return terms
 
     def loss(self, batch: Batch) -> dict[str, Tensor]:
@@ -79,12 +82,12 @@ class FTML(Method):
     def _replayed(self, x: Tensor, y: Tensor) -> dict[str, Tensor]:
         return {"replay": cross_entropy(self.learner.heads, self.learner.model(x), y)}
 
-    def _go(self, loss: Any, batch: Batch, descend: Descend, where: str) -> dict[str, Tensor]:
-        config, learner = self.config, self.learner
-        with bi.part_of_the_way(learner, config.beta, config.statistics, where):
-            for k in range(config.inner_steps):
+    def _go(self, loss: Any, batch: Batch, descend: Descend) -> dict[str, Tensor]:
+        config = self.config
+        with bi.part_of_the_way(self.learner, config.beta, config.statistics, self.tell):
+            for _ in range(config.inner_steps):
                 terms = descend(loss, batch)
-                bi.publish_losses(learner, terms, k + 1, where)
+                self.tell.stepped(terms, "loss")
         return terms
 
     def prepare_evaluation(self) -> None:

@@ -69,8 +69,8 @@ def test_nothing_is_published_while_tracing_is_off(method: str, monkeypatch: pyt
     def distance(*_: Any) -> Any:
         raise AssertionError("computed for nobody")
 
-    monkeypatch.setattr("cllab.methods._bilevel.distance", distance)
-    monkeypatch.setattr("cllab.methods._bilevel.cosine", distance)
+    monkeypatch.setattr("cllab.methods._tell.distance", distance)
+    monkeypatch.setattr("cllab.methods._tell.cosine", distance)
     monkeypatch.setattr("cllab.methods.agem.length", distance)
     session, _ = walked(method, 0)
     assert session.learner.traces == {}
@@ -120,13 +120,17 @@ def test_bcl_single_and_ftml_tell_their_steps() -> None:
         "displacement",
         "displacement kept",
     ]
-    names, event = late("ftml")
+    names, _ = late("ftml")
     told = ("loss 1", "loss 2", "displacement", "displacement kept")
     assert names == [
         *(f"stream: {name}" for name in told),
         *(f"draw {i}: {name}" for i in (1, 2) for name in ("task", *told)),
     ]
-    assert event.scalars["draw 1: task"] in (1, 2, 3)
+    _, record = walked("ftml", 10**9)
+    drawn = [
+        {e.scalars[f"draw {i}: task"] for e in record.of(ev.Traced) if e.task == t for i in (1, 2)} for t in range(3)
+    ]
+    assert drawn == [{1}, {1, 2}, {1, 2, 3}]
 
 
 def test_gem_tells_its_constraints_and_agem_its_projection() -> None:

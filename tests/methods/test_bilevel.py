@@ -12,8 +12,10 @@ from cllab.learner.batch import Batch
 from cllab.learner.phases import Phase
 from cllab.memory.ring import Ring
 from cllab.methods import _bilevel as bi
+from cllab.methods import _tell as tell
 from cllab.record import events as ev
 from tests.engine.sessions import begin, begun, walked
+from tests.methods.oracle import spied
 
 PLAIN = {"momentum": 0.0, "weight_decay": 0.0, "memory_epochs": 0, "batch_size": 16, "lr": 0.05}
 NET = {"norm": False}
@@ -53,7 +55,7 @@ def test_displacement_of_a_batch_is_the_closed_form(inner: int, meta: int, fidel
 
     session.method._inner = inner_loss  # type: ignore[attr-defined]
     session.method._outer = lambda *_: {"outer": linear(inner)["linear"]}  # type: ignore[attr-defined]
-    session.method._has_validation = lambda: True  # type: ignore[attr-defined]
+    session.method._validates = lambda: True  # type: ignore[attr-defined]
     before = weights(session)
     one_batch(session)
     beta, rate = 0.3, 0.05
@@ -97,6 +99,16 @@ def test_one_level_takes_as_many_steps() -> None:
     assert runs[0].learner.updates > 3.5 * runs[0].learner.step
 
 
+@pytest.mark.parametrize(("levels", "moves"), [("one", True), ("two", False)])
+def test_one_level_goes_all_the_way_on_the_inner_objective(levels: str, moves: bool) -> None:
+    session = made("bcl-dual", method={"levels": levels, "beta": 0.0, "validation": 0.5})
+    outer = spied(session.method, "_outer")
+    before = weights(session)
+    one_batch(session)
+    assert all(torch.equal(a, b) for a, b in zip(before, weights(session), strict=True)) is not moves
+    assert len(outer) == (0 if moves else 2)
+
+
 def test_replay_and_validation_memory_hold_what_they_should() -> None:
     session = made("bcl-dual", memory={"capacity": 300}, method={"validation": 0.2})
     memory = session.learner.memory
@@ -125,7 +137,7 @@ def test_what_leaves_the_validation_memory_is_trained_on() -> None:
     trained: list[set[int]] = []
     heads: list[int] = []
     inner, step = session.method._inner, session.method.step  # type: ignore[attr-defined]
-    session.method._inner = lambda b, name: (trained.append(set(b.ids.tolist())), inner(b, name))[1]  # type: ignore
+    session.method._inner = lambda b: (trained.append(set(b.ids.tolist())), inner(b))[1]  # type: ignore
     session.method.step = lambda b, d: (heads.append(int(b.ids[0])), step(b, d))[1]  # type: ignore
     session.loop.fit(Phase("stream", session.stream.tasks[0].train))
     trained = trained[::2]  # two iterations a batch
@@ -210,9 +222,11 @@ def test_adaptation_follows_gradient_descent_and_leaves_the_model(method: str) -
     assert session.method.heeds_label
 
 
-def test_the_cosine_is_that_of_the_outer_update_and_a_gradient_of_plain_replay() -> None:
+@pytest.mark.parametrize("gradients", ["cleared", "accumulated"])
+def test_the_cosine_is_that_of_the_outer_update_and_a_gradient_of_plain_replay(gradients: str) -> None:
     # all of the past is replayed and all of the held samples validate, so that nothing is left to chance
-    session = made("bcl-dual", memory={"capacity": 60}, method={"replay_size": 100, "inner_steps": 1, "meta_steps": 1})
+    asked = {"replay_size": 100, "inner_steps": 1, "meta_steps": 1, "gradients": gradients}
+    session = made("bcl-dual", memory={"capacity": 60}, method=asked)
     learner, memory = session.learner, session.learner.memory
     session.loop.fit(Phase("stream", session.stream.tasks[0].train))
     session.loop.begin()
@@ -222,16 +236,21 @@ def test_the_cosine_is_that_of_the_outer_update_and_a_gradient_of_plain_replay()
     expected: list[float] = []
     outer = session.method._outer  # type: ignore[attr-defined]
 
-    def noting(where: str) -> Any:
-        both = []
+    def noting() -> Any:
+        both, inner = [], [p.grad for p in learner.model.parameters()]
+        assert all((g is None) == (gradients == "cleared") for g in inner)
         for rows in (torch.cat([memory.earlier("held"), memory.rows(-1, "held")]), memory.earlier()):
             raw, y = memory.take(rows)
             learner.model.zero_grad()
             torch.nn.functional.cross_entropy(learner.model(learner.normalize(raw)), y).backward()
             both.append(torch.cat([p.grad.flatten() for p in learner.model.parameters() if p.grad is not None]))
         learner.model.zero_grad()
+        if gradients == "accumulated":  # the outer step goes along the inner gradients too
+            both[0] += torch.cat([g.flatten() for g in inner if g is not None])
+        for p, g in zip(learner.model.parameters(), inner, strict=True):
+            p.grad = g
         expected.append(float(both[0] @ both[1] / both[0].norm() / both[1].norm()))
-        return outer(where)
+        return outer()
 
     session.method._outer = noting  # type: ignore[attr-defined]
     session.control.trace_steps = 10**6
@@ -251,7 +270,7 @@ def test_interpolation_is_exact_and_in_place() -> None:
     bi.interpolate(values, start, 0.3)
     assert all(a is b for a, b in zip(same, values, strict=True))
     assert all(torch.allclose(a, b, atol=1e-6) for a, b in zip(values, expected, strict=True))
-    assert float(bi.distance(values, start)) == pytest.approx(
+    assert float(tell.distance(values, start)) == pytest.approx(
         float(torch.cat([(v - s).flatten() for v, s in zip(values, start, strict=True)]).norm()), rel=1e-5
     )
 

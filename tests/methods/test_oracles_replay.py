@@ -11,7 +11,7 @@ from torch import Tensor
 
 from cllab.learner.batch import Batch
 from cllab.learner.phases import Optim
-from cllab.methods import _bilevel as bi
+from cllab.methods import _tell as tell
 from tests.engine.sessions import begin, rehearse, watch
 from tests.methods.oracle import (
     NAMED,
@@ -196,7 +196,7 @@ def test_the_inner_loss_term_by_term(method: str, scenario: dict[str, Any], mean
     learn(session, 64)
     drawn = spied(memory, "draw")
     batch = next_batch(session)
-    terms = session.method._inner(batch, "replayed")  # type: ignore[attr-defined]
+    terms = session.method._inner(batch)  # type: ignore[attr-defined]
     rows = drawn[0][0]
     assert len(rows) == 11
     raw, y = memory.take(rows)
@@ -488,7 +488,7 @@ def test_adaptation_takes_full_batch_steps_on_a_tasks_memory(head: str) -> None:
 def test_the_length_of_a_way_is_that_of_all_weights_together() -> None:
     start = [torch.zeros(3), torch.zeros(2, 2)]
     values = [torch.tensor([1.0, 2.0, 2.0]), torch.full((2, 2), 2.0)]
-    assert float(bi.distance(values, start)) == pytest.approx(5.0)
+    assert float(tell.distance(values, start)) == pytest.approx(5.0)
     a, b = [torch.tensor([3.0]), torch.tensor([[4.0]])], [torch.tensor([4.0]), torch.tensor([[3.0]])]
-    assert float(bi.cosine(a, b)) == pytest.approx(24 / 25)
+    assert float(tell.cosine(a, b)) == pytest.approx(24 / 25)
     assert flat(a).tolist() == [3.0, 4.0]

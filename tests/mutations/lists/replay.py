@@ -222,13 +222,13 @@ MUTANTS = [
         ),
         (
             "one interpolation for all",
-            "with bi.part_of_the_way(learner, config.beta,",
-            "with bi.part_of_the_way(learner, 1.0,",
+            "with bi.part_of_the_way(self.learner, config.beta,",
+            "with bi.part_of_the_way(self.learner, 1.0,",
         ),
-        ("one step on every task", "for k in range(config.inner_steps):", "for k in range(1):"),
+        ("one step on every task", "for _ in range(config.inner_steps):", "for _ in range(1):"),
         (
             "no steps on the batch",
-            'terms = self._go(lambda: self.loss(batch), batch, descend, "stream: ")',
+            "terms = self._go(lambda: self.loss(batch), batch, descend)",
             "terms = self.loss(batch)",
         ),
         ("stores the batch afterwards", "        rp.store(batch, learner)\n", "        learner.memory.open(learner)\n"),
@@ -327,6 +327,22 @@ MUTANTS = [
         ("climbs", "alpha=-self.lr", "alpha=self.lr"),
     ),
     *of(
+        "cllab/methods/_tell.py",
+        "tests/engine/test_trace.py "
+        + oracles("the_length_of_a_way_is_that_of_all_weights_together")
+        + " "
+        + published("the_cosine_is_that_of_the_outer_update_and_a_gradient_of_plain_replay"),
+        ("steps are not counted", "        self.number += 1\n", "        self.number = 1\n"),
+        ("parts go on counting", 'f"{name}: " if name else "", 0', 'f"{name}: " if name else "", self.number'),
+        ("the look moves the statistics", "learner.model.eval()  # a look", "learner.model.train()  # a look"),
+        ("the network stays in eval mode", "        learner.model.train(was)\n", ""),
+        ("a draw of the stream's replay", 'learner.rng.cpu("trace")', 'learner.rng.cpu("replay")'),
+        ("inner gradients are not in the update", "g if p.grad is None else p.grad + g", "g"),
+        ("the square of the length", "gaps.square().sum().sqrt()", "gaps.square().sum()"),
+        ("the sum of the terms is their mean", "for t in terms.values()]).sum()", "for t in terms.values()]).mean()"),
+        ("task numbers from 0", "index + 1", "index"),
+    ),
+    *of(
         "cllab/methods/bcl_single.py",
         INNER,
         (
@@ -334,14 +350,14 @@ MUTANTS = [
             'memory.draw(config.replay_size, learner.rng.cpu("replay"))',
             'memory.draw(config.replay_size, learner.rng.cpu("replay"), current=True)',
         ),
-        ("a step too few", "for k in range(config.inner_steps):", "for k in range(config.inner_steps - 1 or 1):"),
+        ("a step too few", "for _ in range(config.inner_steps):", "for _ in range(config.inner_steps - 1 or 1):"),
         (
             "passes together although batch-normalized",
             "self.apart = rp.has_batch_norm(self.learner.model)",
             "self.apart = False",
         ),
         ("no targets", "        bi.remember_targets(self.learner, self.config)\n", ""),
-        ("does not replay", "config.replay and len(rp.ring", "not config.replay and len(rp.ring"),
+        ("does not replay", "config.replay and len(memory", "not config.replay and len(memory"),
         ("stores nothing", "        rp.store(batch, learner)\n", ""),
     ),
     *of(
@@ -358,18 +374,27 @@ MUTANTS = [
             "replay_and_validation_memory_hold_what_they_should",
             "published_draws_leave_out_the_numbers_of_the_validation_draw",
             "one_level_takes_as_many_steps",
+            "one_level_goes_all_the_way_on_the_inner_objective",
         ),
         ("without its own outer rate", "lr=config.outer_lr or None", "lr=None"),
         ("validates on earlier tasks alone", 'part="held", current=True', 'part="held", current=False'),
         ("validates on what is replayed", 'part="held", current=True', 'part="replay", current=True'),
         (
             "validation competes with all classes",
-            "loss = cross_entropy(learner.heads, learner.model(learner.augment(raw)), y)\n        if learner.tracing",
-            "loss = cross_entropy(None, learner.model(learner.augment(raw)), y)\n        if learner.tracing",
+            "loss = cross_entropy(learner.heads, learner.model(learner.augment(raw)), y)",
+            "loss = cross_entropy(None, learner.model(learner.augment(raw)), y)",
         ),
-        ("gradients are never cleared", 'clear = config.gradients == "cleared"', "clear = False"),
-        ("gradients are always cleared", 'clear = config.gradients == "cleared"', "clear = True"),
-        ("no outer step", "                if outer:\n", "                if False:\n"),
+        (
+            "gradients are never cleared",
+            'clear = self._validates(), config.gradients == "cleared"',
+            "clear = self._validates(), False",
+        ),
+        (
+            "gradients are always cleared",
+            'clear = self._validates(), config.gradients == "cleared"',
+            "clear = self._validates(), True",
+        ),
+        ("no outer step", "                if validates:\n", "                if False:\n"),
         ("one iteration", "        for i in range(config.meta_steps):", "        for i in range(1):"),
         ("one inner step", "                for k in range(config.inner_steps):", "                for k in range(1):"),
         (
@@ -398,8 +423,14 @@ MUTANTS = [
         ),
         (
             "inner steps are too few for one level",
-            "range(config.meta_steps * (config.inner_steps + outer))",
-            "range(config.meta_steps * config.inner_steps)",
+            "range(self.config.meta_steps * (self.config.inner_steps + self._validates()))",
+            "range(self.config.meta_steps * self.config.inner_steps)",
+        ),
+        ("one level is two", 'return _OneLevel if config.levels == "one" else cls', "return cls"),
+        (
+            "batches of one where statistics are needed",
+            "return 2 if self.apart else 1",
+            "return 1",
         ),
     ),
     *of(
