@@ -119,6 +119,11 @@ class Loop:
         self.done = self.cursor + 1
         self.cursor += 1
 
+    def pass_over(self) -> None:
+        """Leave out a phase, as one that was done."""
+        self.cursor += 1
+        self.done = max(self.done, self.cursor)
+
     def steps_of(self, phase: Phase, n: int, n_memory: int) -> int:
         """Gradient steps of `phase` over `n` samples with `n_memory` stored ones; methods may take several a batch."""
         limit = self.train.steps if phase.name == "stream" and phase.epochs is None else 0

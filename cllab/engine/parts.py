@@ -6,6 +6,7 @@ import contextlib
 import importlib.metadata
 import os
 import platform
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -13,7 +14,8 @@ import torch
 from torch import nn
 
 from cllab import __version__
-from cllab.data.base import Dataset, hold_out
+from cllab.data.augment.pipeline import Augment
+from cllab.data.base import Dataset, DatasetInfo, hold_out
 from cllab.errors import UsageError
 from cllab.settings import registry
 from cllab.settings.config import RunConfig
@@ -55,6 +57,14 @@ def open_dataset(config: RunConfig, device: torch.device, **options: Any) -> Dat
     cls, own = build("dataset", config.dataset)
     dataset: Dataset = cls.open(own, config.dataset.common.get("root") or None, device=device, **options)
     return hold_out(dataset) if config.evaluate.on == "held-out" else dataset
+
+
+def augmentation(config: RunConfig, info: DatasetInfo, on_top: Sequence[str]) -> Augment:
+    """The dataset's own augmentation, as `train.base_augment` says, with those of `on_top`."""
+    own = info.base_augment
+    if config.train.base_augment != "auto":
+        own = ("crop", "flip") if config.train.base_augment == "crop-flip" else ()
+    return Augment((*own, *on_top))
 
 
 def threads_for(model: nn.Module, configured: int) -> tuple[int, int]:

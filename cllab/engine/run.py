@@ -10,15 +10,19 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from torch import Tensor
 
 from cllab.data.augment.pipeline import Augment
 from cllab.data.base import Split
 from cllab.engine import checkpoint, saved, snapshot
+from cllab.engine.base_stage import FITTING, BaseStage
 from cllab.engine.control import Control
 from cllab.engine.evaluation import Accuracies, Evaluator
 from cllab.engine.forecast import Forecast
+from cllab.engine.latents import LatentStream
 from cllab.engine.loop import Loop
-from cllab.engine.parts import build, device_name, open_dataset, pick_device, threads_for, versions
+from cllab.engine.networks import Networks
+from cllab.engine.parts import augmentation, build, device_name, open_dataset, pick_device, threads_for, versions
 from cllab.engine.scores import Scores
 from cllab.errors import UsageError
 from cllab.learner.heads import Heads
@@ -55,6 +59,8 @@ class Session:
         self.control = control
         self.emit: ev.Sink = emit
         self.seconds = {"train": 0.0, "evaluate": 0.0, "memory": 0.0, "load": 0.0}
+        if config.base.on != "none":
+            self.seconds["base"] = 0.0
         self.scores = Scores()
         self.position = 0
         self._glances = (0, 0, 1)
@@ -76,23 +82,23 @@ class Session:
         scenario_cls, scenario_config = build("scenario", config.scenario)
         self.stream: Stream = scenario_cls(scenario_config).stream(self.dataset, rng)
         self._check_stream()
-        model_cls, model_config = build("model", config.model)
         shape = self.dataset.shape
-
-        def make(n_classes: int, head: str) -> Network:
-            network = Network(model_cls.build(model_config, shape), n_classes, head=head).to(device)
-            return network.to(memory_format=torch.channels_last) if device.type == "cuda" else network
-
+        self.networks = Networks(config, shape, device, rng)
+        self.images = self.stream
+        payload = Payload("images", shape)
+        self.latents: LatentStream | None = None
+        if self.networks.latent_shape is not None:
+            dtype = getattr(torch, config.model.common["latents"])
+            payload = Payload("latents", self.networks.latent_shape, dtype)
+            self.latents = LatentStream(self.stream, payload.shape, dtype, device)
+            self.stream = self.latents.stream
         memory_cls, memory_config = build("memory", config.memory)
-        memory: Memory = memory_cls(memory_config, self.capacity, Payload("images", shape), device)
-        base = self.dataset.info.base_augment
-        if config.train.base_augment != "auto":
-            base = ("crop", "flip") if config.train.base_augment == "crop-flip" else ()
-        augment = Augment((*base, *config.train.augment))
+        memory: Memory = memory_cls(memory_config, self.capacity, payload, device)
         info = self.dataset.info
+        augment = Augment(()) if self.latents is not None else augmentation(config, info, config.train.augment)
         if config.train.normalize == "unit":
             info = dataclasses.replace(info, mean=(0.0,), std=(1.0,))
-        self.learner = Learner(make, memory, rng, info, augment, device, config.train)
+        self.learner = Learner(self.networks.make, memory, rng, info, augment, device, config.train)
         self.learner.passes = self.passes
         self.learner.follow(self.stream)
         if all(task.has_label for task in self.stream.tasks):
@@ -115,6 +121,7 @@ class Session:
             future=config.evaluate.future,
         )
         self.forecast = Forecast(config, self.method, self.loop, self.evaluator)
+        self.base = BaseStage(self, augmentation(config, self.dataset.info, config.base.augment)) if config.base.on != "none" else None
 
     # -- what the loop tells
 
@@ -239,7 +246,22 @@ class Session:
             name = config.method.name
             self.emit(ev.Warned(message=f"memory.capacity = {unused} is not used: method '{name}' keeps no samples"))
         self.learner.memory.begin_run(self.learner)
-        if config.evaluate.future:
+
+    def _prepare(self) -> None:
+        """What comes before the first task: the base stage, latents, and a look at the model that has learned nothing
+        of the stream, where forward transfer asks for it."""
+        config = self.config
+        self.loop.whole = False  # a run that is stopped in here begins again, but for the base stage
+        if self.base is not None and not self.base.is_over:
+            with self._timed("base"):
+                weights = self.base.run()
+            self.networks.adopt(weights, self.learner.model, whole=config.base.on == "first-task")
+            self.loop.whole = True
+            self.save()
+            self.loop.whole = False
+        if self.latents is not None:
+            self._take_latents(self.latents)
+        if config.evaluate.future and self.scores.baseline is None:
             found = self.evaluator.evaluate(self.method, self.learner, -1)
             self.scores.baseline = found.tests
             self.emit(
@@ -249,8 +271,31 @@ class Session:
             )
         self.loop.whole = True
 
+    def _take_latents(self, latents: LatentStream, *, again: bool = False) -> None:
+        """Encode every image of the stream; not told of where a resumed run does it `again`."""
+        learner, network = self.learner, self.learner.model
+        before = self.seconds["load"]
+        with self._timed("load"), learner.bulk():
+            latents.take(lambda raw: network.front(learner.normalize(raw)), learner.bulk_size, self.passes)
+        if again:
+            return
+        self.emit(
+            ev.LatentsTaken(
+                cut=network.at,
+                shape=learner.stream.tasks[0].train.shape,
+                dtype=self.config.model.common["latents"],
+                samples=sum(map(len, latents.stores)),
+                bytes=latents.nbytes,
+                seconds=round(self.seconds["load"] - before, 3),
+            )
+        )
+
     def walk(self) -> None:
         """Learn the tasks from the current one on."""
+        if self.learner.task < 0:
+            self._prepare()
+        elif self.latents is not None:
+            self._take_latents(self.latents, again=True)
         for task in self.stream.tasks[self.position :]:
             self._task(task)
             self.position = task.index + 1
@@ -295,10 +340,14 @@ class Session:
 
     def go(self, task: Task, piece: Piece) -> None:
         """Do a piece of `task`, unless it was done before."""
+        known = self.base is not None and self.base.covers(task)
         if isinstance(piece, Phase):
-            self.loop.fit(piece)
+            if known and piece.name in FITTING:
+                self.loop.pass_over()
+            else:
+                self.loop.fit(piece)
         elif isinstance(piece, Offer):
-            offered = piece.split
+            offered = task.train if known and piece.split is None else piece.split
             self.loop.do(lambda: self._update_memory(task, offered() if callable(offered) else offered))
         else:
             self.passes.fallback = piece.name or "working"
@@ -318,7 +367,7 @@ class Session:
             added, evicted = memory.take_counts()
             name = f"after_task_{task.index + 1:02d}.npz" if self.run else ""
             if self.run:
-                snapshot.write(self.run.memory_folder / name, memory)
+                snapshot.write(self.run.memory_folder / name, memory, self._pictures)
             self.emit(
                 ev.MemoryUpdated(
                     task=task.index,
@@ -366,6 +415,15 @@ class Session:
             )
         )
         return found
+
+    def _pictures(self, ids: Tensor, tasks: Tensor) -> Tensor:
+        """(N, C, H, W) uint8 images of the samples `ids` (N,) that came from `tasks` (N,): what latents are of."""
+        out = self.dataset.train.images.fetch(ids)
+        for task in self.images.tasks:
+            of_it = (tasks == task.index).nonzero().flatten()
+            if task.train.transform is not None and len(of_it):
+                out[of_it] = task.train.transform(out[of_it])
+        return out
 
     # -- result
 
@@ -416,7 +474,8 @@ class Session:
 
         In the middle of undivided work there is nothing that could be gone back to: what was saved before it holds.
         """
-        if self.run is None or not self.loop.whole:
+        inside_base = self.base is not None and self.base.running
+        if self.run is None or not (self.loop.whole or inside_base):
             return
         began = self._saved = time.monotonic()
         self._count_training()

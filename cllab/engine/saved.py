@@ -24,6 +24,8 @@ def collect(session: Session) -> dict[str, Any]:
         "signature": session.config.signature,
         "seed": session.config.seed,
         "position": session.position,
+        "front": session.networks.state(),
+        "base": None if session.base is None else session.base.state(),
         "model": checkpoint.encode(learner.model),
         "loop": session.loop.state(),
         "method": checkpoint.encode(session.method.state()),
@@ -61,6 +63,9 @@ def restore(session: Session, state: dict[str, Any]) -> None:
     def rebuild(weights: dict[str, Any], structure: dict[str, Any]) -> Network:
         return _network(learner, weights, structure)
 
+    session.networks.load_state(state["front"])
+    if session.base is not None:
+        session.base.load_state(state["base"])
     learner.model = checkpoint.decode(state["model"], None, rebuild)
     for name, value in checkpoint.decode(state["method"], method.state(), rebuild).items():
         setattr(method, name, value)

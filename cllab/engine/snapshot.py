@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -26,9 +27,12 @@ def thumbnails(images: Tensor) -> Tensor:
     return F.interpolate(images.float(), size=size, mode="area").round().byte()
 
 
-def write(path: Path, memory: Memory) -> None:
+def write(path: Path, memory: Memory, pictures: Callable[[Tensor, Tensor], Tensor]) -> None:
     """Identities and columns of all samples, and thumbnails (at most 32 pixels wide) of up to 2,000 of them, all
-    classes alike."""
+    classes alike.
+
+    pictures: where latents are stored, the images (n, C, H, W) uint8 of sample `ids` and their `tasks`.
+    """
     columns = memory.columns
     n = len(memory)
     if n > MAX_THUMBS:
@@ -36,7 +40,11 @@ def write(path: Path, memory: Memory) -> None:
         chosen = by_class[torch.linspace(0, n - 1, MAX_THUMBS).long().to(by_class.device)].sort().values
     else:
         chosen = torch.arange(n, device=memory.device)
-    thumbs = thumbnails(columns["images"].index_select(0, chosen))
+    if columns["images"].dtype == torch.uint8:
+        images = columns["images"].index_select(0, chosen)
+    else:
+        images = pictures(columns["ids"].index_select(0, chosen), columns["tasks"].index_select(0, chosen))
+    thumbs = thumbnails(images)
     buffer = io.BytesIO()
     np.savez(
         buffer,

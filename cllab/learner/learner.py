@@ -115,11 +115,8 @@ class Learner:
     @contextlib.contextmanager
     def seeded(self, name: str) -> Iterator[None]:
         """Inside, torch's global generator is the one called `name`; outside it is as before."""
-        generator = self.rng.cpu(name)
-        with torch.random.fork_rng(devices=[]):
-            torch.set_rng_state(generator.get_state())
+        with self.rng.seeded(name):
             yield
-            generator.set_state(torch.get_rng_state())
 
     @contextlib.contextmanager
     def bulk(self) -> Iterator[None]:

@@ -6,6 +6,8 @@ memory policy, leaves every other draw where it was.
 
 from __future__ import annotations
 
+import contextlib
+from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
@@ -35,6 +37,15 @@ class Rng:
     def numpy(self, name: str) -> np.random.Generator:
         """A fresh NumPy generator for `name`: the same at every call, so only for what is drawn once."""
         return np.random.default_rng(derive(self.seed, name))
+
+    @contextlib.contextmanager
+    def seeded(self, name: str) -> Iterator[None]:
+        """Inside, torch's global generator is the one called `name`; outside it is as before."""
+        generator = self.cpu(name)
+        with torch.random.fork_rng(devices=[]):
+            torch.set_rng_state(generator.get_state())
+            yield
+            generator.set_state(torch.get_rng_state())
 
     def _get(self, name: str, device: torch.device) -> torch.Generator:
         key = f"{device.type}:{name}"

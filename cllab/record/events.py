@@ -86,6 +86,43 @@ class PhaseStarted(Event):
 
 
 @dataclass(frozen=True, kw_only=True)
+class BaseEnded(Event):
+    """The base stage is over: what the stream begins with is learned.
+
+    Attributes:
+        on: "first-task" or "classes".
+        classes: stream labels that it learned.
+        n_train, epochs: training samples, and passes over them.
+        accuracy: on the test images of those classes, None where there are none.
+    """
+
+    on: str
+    classes: tuple[int, ...]
+    n_train: int
+    epochs: int
+    accuracy: float | None
+    seconds: float = 0.0
+
+
+@dataclass(frozen=True, kw_only=True)
+class LatentsTaken(Event):
+    """What the frozen front says of every image was computed, and stands in the place of the images.
+
+    Attributes:
+        cut: the part behind which they were taken.
+        shape, dtype: of one of them.
+        samples, bytes: of all of them.
+    """
+
+    cut: str
+    shape: tuple[int, ...]
+    dtype: str
+    samples: int
+    bytes: int
+    seconds: float = 0.0
+
+
+@dataclass(frozen=True, kw_only=True)
 class TaskStarted(Event):
     """Task `task` (0-based) began."""
 
@@ -276,6 +313,8 @@ KINDS: dict[str, type[Event]] = {
     for kind in (
         RunStarted,
         PhaseStarted,
+        BaseEnded,
+        LatentsTaken,
         TaskStarted,
         StepEnded,
         Working,

@@ -1,0 +1,89 @@
+"""The networks of a run: all of one kind, cut alike, and with one front where that learns no more."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from cllab.engine.parts import build
+from cllab.learner.rng import Rng
+from cllab.models.base import Network
+from cllab.settings import fronts
+from cllab.settings.config import RunConfig
+
+
+class Networks:
+    """Draws networks for images of `shape` (C, H, W).
+
+    Attributes:
+        front: the parts below the cut, shared by all networks; None where they learn.
+        latent_shape: of what enters behind the front, where latents stand in the place of images; else None.
+    """
+
+    def __init__(self, config: RunConfig, shape: tuple[int, int, int], device: torch.device, rng: Rng) -> None:
+        self._cls, self._config = build("model", config.model)
+        self._shape, self._device = shape, device
+        common = config.model.common
+        self._at: str = common["cut"]
+        self.front: nn.ModuleDict | None = None
+        self.latent_shape: tuple[int, ...] | None = None
+        if common["front"] == "frozen":
+            with rng.seeded("front"):
+                network = self.whole(1, "linear")
+            network.cut(self._at)
+            network.freeze()
+            self.front = network.frozen_front
+            if fronts.kept_latents(config):
+                with torch.inference_mode():
+                    self.latent_shape = tuple(network.front(torch.zeros(1, *shape, device=device)).shape[1:])
+
+    def whole(self, n_classes: int, head: str) -> Network:
+        """A network that is not cut: all of it learns."""
+        network = Network(self._cls.build(self._config, self._shape), n_classes, head=head).to(self._device)
+        return network.to(memory_format=torch.channels_last) if self._device.type == "cuda" else network
+
+    def make(self, n_classes: int, head: str) -> Network:
+        """A network as the stream is learned with."""
+        network = self.whole(n_classes, head)
+        if self._at:
+            network.cut(self._at)
+        if self.front is not None:
+            network.freeze(self.front)
+        network.latent = self.latent_shape is not None
+        return network
+
+    def adopt(self, weights: Mapping[str, Tensor], network: Network, *, whole: bool) -> None:
+        """Take over what a base stage has learned.
+
+        Args:
+            weights: of a network that is not cut.
+            network: the run's, freshly drawn: it is given those parts of the front that it has itself and, with
+                `whole`, everything above it; without, all of the backbone where it is not cut.
+        """
+        if self.front is not None:
+            stem = "backbone.parts."
+            own = {k.removeprefix(stem): v for k, v in weights.items() if k.startswith(stem)}
+            self.front.load_state_dict({k: own[k] for k in self.front.state_dict()})
+        known = network.state_dict()
+        taken = {k: v for k, v in weights.items() if k in known and (whole or self._below(k, network))}
+        network.load_state_dict({**known, **taken})
+
+    def _below(self, key: str, network: Network) -> bool:
+        """Whether a weight belongs to the part that a base stage is for."""
+        if not self._at:
+            return key.startswith("backbone.")
+        names = list(network.backbone.parts)
+        front = names[: names.index(self._at) + 1] if self._at in names else []
+        return any(key.startswith(f"backbone.parts.{name}.") for name in front)
+
+    def state(self) -> dict[str, Any] | None:
+        """The weights of the front, for a checkpoint."""
+        return None if self.front is None else self.front.state_dict()
+
+    def load_state(self, state: dict[str, Any] | None) -> None:
+        """Restore what `state` returned."""
+        if self.front is not None and state is not None:
+            self.front.load_state_dict(state)
