@@ -13,7 +13,6 @@ import dataclasses
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
-import torch
 from torch import Tensor
 
 from cllab.data.augment.pipeline import Augment
@@ -167,10 +166,12 @@ def _of(stream: Stream, on: str, n_classes: int) -> Stream:
     else:
         classes = tuple(range(n_classes or max(1, stream.n_classes // 2)))
         train = _whole([_restricted(t.train, len(classes)) for t in stream.tasks])
-        test = _whole([_restricted(t.test, len(classes)) for t in stream.tasks])
+        test = _whole([_restricted(stream.test(j).split, len(classes)) for j in range(stream.n_tests)])
         task = Task(0, "base", classes, classes, train, test)
     task = dataclasses.replace(task, has_label=False)
-    return dataclasses.replace(stream, tasks=(task,), online=False, counts=class_counts((task,), stream.n_classes))
+    return dataclasses.replace(
+        stream, tasks=(task,), apart=(), online=False, counts=class_counts((task,), stream.n_classes)
+    )
 
 
 def _restricted(split: Split, n_classes: int) -> Split:

@@ -6,6 +6,7 @@ doing anything.
 
 from __future__ import annotations
 
+from cllab.engine.base_stage import FITTING, BaseStage
 from cllab.engine.evaluation import Evaluator
 from cllab.engine.loop import Loop
 from cllab.learner.phases import Offer, Phase
@@ -26,13 +27,16 @@ class Forecast:
         last_phase: the phase that decides a task's accuracy, the last that the `[train]` table speaks of.
     """
 
-    def __init__(self, config: RunConfig, method: Method, loop: Loop, evaluator: Evaluator) -> None:
+    def __init__(
+        self, config: RunConfig, method: Method, loop: Loop, evaluator: Evaluator, base: BaseStage | None = None
+    ) -> None:
         self.config = config
         self.method = method
         self.learner = method.learner
         self.stream = self.learner.stream
         self.loop = loop
         self.evaluator = evaluator
+        self.base = base
         self.last_phase = "memory" if self.learner.rehearses or method.info.memory_only else "stream"
 
     def glances(self, task: Task) -> tuple[int, int, int]:
@@ -63,6 +67,8 @@ class Forecast:
             if isinstance(piece, Offer):
                 held = min(capacity, before + len(task.train))
             elif isinstance(piece, Phase):
+                if self.base is not None and self.base.covers(task) and piece.name in FITTING:
+                    continue
                 if piece.data is None:
                     n = held
                 elif callable(piece.data):

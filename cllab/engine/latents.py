@@ -87,7 +87,8 @@ class LatentStream:
         self._of: dict[int, Latents] = {}
         self._shape, self._dtype, self._device = shape, dtype, device
         tasks = tuple(replace(t, train=self._split(t.train), test=self._split(t.test)) for t in stream.tasks)
-        self.stream = replace(stream, tasks=tasks)
+        apart = tuple(replace(t, split=self._split(t.split)) for t in stream.apart)
+        self.stream = replace(stream, tasks=tasks, apart=apart)
         self.stores = list(dict.fromkeys(self._stores()))
         limit = machine_bytes() if device.type == "cpu" else torch.cuda.mem_get_info(device)[1]
         if limit and self.nbytes > limit:
@@ -118,10 +119,10 @@ class LatentStream:
         return replace(split, images=store, ids=split.sample_ids())
 
     def _stores(self) -> Iterator[Latents]:
-        for task in self.stream.tasks:
-            for split in (task.train, task.test):
-                assert isinstance(split.images, Latents)
-                yield split.images
+        splits = [s for task in self.stream.tasks for s in (task.train, task.test)]
+        for split in (*splits, *(test.split for test in self.stream.apart)):
+            assert isinstance(split.images, Latents)
+            yield split.images
 
 
 def _told(shape: tuple[int, ...]) -> str:

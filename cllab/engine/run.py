@@ -32,7 +32,6 @@ from cllab.learner.phases import Offer, Phase, Piece
 from cllab.learner.rng import Rng, derive
 from cllab.memory.base import Memory, Payload
 from cllab.methods.base import Method
-from cllab.models.base import Network
 from cllab.record import events as ev
 from cllab.record.runs import Run
 from cllab.scenarios.base import Stream, Task
@@ -120,8 +119,10 @@ class Session:
             batch_size=config.evaluate.batch_size,
             future=config.evaluate.future,
         )
-        self.forecast = Forecast(config, self.method, self.loop, self.evaluator)
-        self.base = BaseStage(self, augmentation(config, self.dataset.info, config.base.augment)) if config.base.on != "none" else None
+        self.base: BaseStage | None = None
+        if config.base.on != "none":
+            self.base = BaseStage(self, augmentation(config, self.dataset.info, config.base.augment))
+        self.forecast = Forecast(config, self.method, self.loop, self.evaluator, self.base)
 
     # -- what the loop tells
 

@@ -27,7 +27,7 @@ def thumbnails(images: Tensor) -> Tensor:
     return F.interpolate(images.float(), size=size, mode="area").round().byte()
 
 
-def write(path: Path, memory: Memory, pictures: Callable[[Tensor, Tensor], Tensor]) -> None:
+def write(path: Path, memory: Memory, pictures: Callable[[Tensor, Tensor], Tensor] | None = None) -> None:
     """Identities and columns of all samples, and thumbnails (at most 32 pixels wide) of up to 2,000 of them, all
     classes alike.
 
@@ -40,7 +40,7 @@ def write(path: Path, memory: Memory, pictures: Callable[[Tensor, Tensor], Tenso
         chosen = by_class[torch.linspace(0, n - 1, MAX_THUMBS).long().to(by_class.device)].sort().values
     else:
         chosen = torch.arange(n, device=memory.device)
-    if columns["images"].dtype == torch.uint8:
+    if pictures is None or columns["images"].dtype == torch.uint8:
         images = columns["images"].index_select(0, chosen)
     else:
         images = pictures(columns["ids"].index_select(0, chosen), columns["tasks"].index_select(0, chosen))
