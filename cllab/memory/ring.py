@@ -95,14 +95,17 @@ class Ring(Memory):
         return sum(block.filled for part in self.blocks.values() for block in part)
 
     def update(self, new: Split, learner: Learner) -> None:
-        """Write a batch; of more samples than a ring holds, the last are kept."""
+        """Write a batch; of more samples than a ring holds, the last are kept, the very last in the part kept apart."""
         if self.capacity == 0 or len(new) == 0:
             return
         self.open(learner)
-        size = self.blocks["replay"][-1].size
-        part = torch.arange(max(0, len(new) - size), len(new), device=self.device)
-        more = {name: column[part] for name, column in new.columns.items()}
-        self.write(new.fetch(part), new.labels[part], new.sample_ids()[part], learner, columns=more)
+        end = len(new)
+        for name in ("held", "replay"):
+            start = max(0, end - self.blocks[name][-1].size)
+            part = torch.arange(start, end, device=self.device)
+            more = {column: values[part] for column, values in new.columns.items()}
+            self.write(new.fetch(part), new.labels[part], new.sample_ids()[part], learner, part=name, columns=more)
+            end = start
 
     def retrieve(self, n: int, generator: torch.Generator) -> tuple[Tensor, Tensor, Tensor]:
         n = min(n, len(self))

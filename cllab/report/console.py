@@ -23,6 +23,7 @@ REPAINTS = 5.0
 """Per second; every one of them takes a few milliseconds from the training that shares the process."""
 _PHASES = {"stream": "reading the stream", "memory": "training on the memory", "select": "updating the memory"}
 _PHASES |= {"evaluate": "evaluating", "loading": "reading the data"}
+_PHASES |= {"base": "base stage", "latents": "computing latents"}
 _LISTED_TASKS = 10
 
 
@@ -64,6 +65,10 @@ class Lines:
             return _headline(event, self._paper, self._limit)
         if isinstance(event, ev.TaskEnded):
             return task_line(self.state, event, self._limit)
+        if isinstance(event, ev.BaseEnded):
+            return base_line(event)
+        if isinstance(event, ev.LatentsTaken):
+            return latents_line(event)
         if isinstance(event, ev.Traced):
             return trace_line(event, self._limit)
         if isinstance(event, ev.Warned):
@@ -203,6 +208,22 @@ def _headline(event: ev.RunStarted, paper: Paper, limit: int | None) -> str:
     name, told = f"{event.name}, seed {event.seed}", paper.dot.join([*facts, event.device])
     line = f"{name}{paper.dot}{told}"
     return line if limit is None or len(line) <= limit else f"{name}\n{told}"
+
+
+def base_line(event: ev.BaseEnded) -> str:
+    """What the base stage has learned, in a line."""
+    what = "the first task" if event.on == "first-task" else f"{len(event.classes)} classes"
+    found = "" if event.accuracy is None else f"  {percent(event.accuracy)} % on their test images"
+    return f"base   {what}, {event.n_train:,} samples x {event.epochs}{found}  {duration(event.seconds)}"
+
+
+def latents_line(event: ev.LatentsTaken) -> str:
+    """What stands in the place of the images, in a line."""
+    shape = " x ".join(map(str, event.shape))
+    return (
+        f"front  frozen behind {event.cut}: {event.samples:,} latents of {shape} {event.dtype}, {size(event.bytes)}  "
+        f"{duration(event.seconds)}"
+    )
 
 
 def task_line(state: RunState, event: ev.TaskEnded, limit: int | None = None) -> str:

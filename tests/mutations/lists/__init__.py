@@ -1,6 +1,17 @@
 """Every wrong line that is tried."""
 
-from tests.mutations.lists import augment, distill, memory, models, numbers, regularize, replay, scenarios, streams
+from tests.mutations.lists import (
+    augment,
+    distill,
+    latents,
+    memory,
+    models,
+    numbers,
+    regularize,
+    replay,
+    scenarios,
+    streams,
+)
 
 MUTANTS = [
     *numbers.MUTANTS,
@@ -12,4 +23,5 @@ MUTANTS = [
     *distill.MUTANTS,
     *streams.MUTANTS,
     *models.MUTANTS,
+    *latents.MUTANTS,
 ]

@@ -348,8 +348,8 @@ MUTANTS = [
         ("the held share is rounded up", "int(held * quota)", "-int(-held * quota // 1)"),
         (
             "the earliest of a large offer are kept",
-            "torch.arange(max(0, len(new) - size), len(new), device=self.device)",
-            "torch.arange(0, min(len(new), size), device=self.device)",
+            "start = max(0, end - self.blocks[name][-1].size)",
+            "start, end = 0, min(end, self.blocks[name][-1].size)",
         ),
         ("unfilled slots hold nothing", 'if not block.filled and self.config.unfilled == "first-sample":', "if False:"),
         ("labels of another batch", 'buffers["labels"][rows] = labels', 'buffers["labels"][rows] = labels.flip(0)'),
