@@ -166,13 +166,14 @@ def test_a_latent_is_what_the_front_says_of_the_image_of_that_sample() -> None:
 
 
 def test_images_that_a_task_sees_its_own_way_have_latents_of_their_own() -> None:
-    config = behind("er", "first-task", scenario={"name": "permuted", "tasks": 3, "stream": "online"})
+    config = behind("er", "first-task", scenario={"name": "permuted", "tasks": 3, "stream": "online", "samples": 90})
     session, _ = walked(config)
     learner = session.learner
     for t in range(3):
         raw = session.images.tasks[t].train.fetch(slice(0, 30))
         expected = learner.model.front(learner.normalize(raw))
         assert torch.allclose(session.stream.tasks[t].train.fetch(slice(0, 30)), expected, atol=1e-5)
+        assert torch.equal(session.stream.tasks[t].train.sample_ids(), session.images.tasks[t].train.sample_ids())
     assert not torch.equal(*(session.stream.tasks[t].test.fetch(slice(0, 30)) for t in (0, 1)))
     held = learner.memory.split()
     assert held.origin is not None

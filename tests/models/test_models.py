@@ -262,6 +262,7 @@ def test_a_frozen_front_learns_nothing_whatever_is_called() -> None:
     front = network.frozen_front
     assert front is not None
     assert not any(m.training for m in front.modules())
+    assert not any(p.requires_grad for p in front.parameters())
     assert not any("hidden1" in n for n, _ in network.named_parameters()), "no part of what learns"
 
 

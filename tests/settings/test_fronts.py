@@ -48,9 +48,10 @@ def test_fresh_latents_may_be_of_augmented_images() -> None:
     config(model={"cut": "hidden1", "front": "frozen", "latents": "fresh"}, train={"augment": ["cutout"]})
 
 
-def test_earlier_runs_keep_their_signature_and_their_joint_run() -> None:
+@pytest.mark.parametrize("fidelity", ["correct", "reference"])
+def test_earlier_runs_keep_their_signature_and_their_joint_run(fidelity: Any) -> None:
     """Runs that were made before there was a base stage are still replicates of the same experiment."""
-    now = config()
+    now = config(fidelity=fidelity)
     before = now.to_dict()
     del before["base"]
     for key in ("cut", "front", "latents"):
@@ -58,6 +59,10 @@ def test_earlier_runs_keep_their_signature_and_their_joint_run() -> None:
     again = RunConfig.from_dict(before)
     assert again.signature == now.signature
     assert problem_of(before) == problem_of(now.to_dict())
+
+
+def test_other_fronts_and_base_stages_are_other_experiments() -> None:
+    now = config()
     assert config(fidelity="reference").signature != now.signature  # type: ignore[arg-type]
     apart = [
         config(base={"on": "first-task"}),
