@@ -127,7 +127,7 @@ class BaseStage:
     def on_epoch(self, phase: str, epoch: int, epochs: int) -> None:
         """Nothing is measured within it."""
 
-    def before_work(self) -> None:
+    def before_work(self, took: float | None) -> None:
         """There is none."""
 
     # -- checkpoints

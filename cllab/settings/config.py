@@ -169,7 +169,7 @@ class RunConfig:
                 if key not in common_names and key not in own_names:
                     hint = nearest(key, [*own_names, *common_names])
                     raise UsageError(f"{kind}.{key}: no parameter '{key}' in {kind} '{name}'{hint}")
-            common = _parse(COMMON[kind], {k: v for k, v in chosen.items() if k in common_names}, f"{kind}.")
+            common = _parse(COMMON[kind], {k: v for k, v in chosen.items() if k in common_names}, f"{kind}.", fidelity)
             try:
                 values = spec.parse({k: v for k, v in chosen.items() if k in own_names}, fidelity=fidelity)
             except UsageError as error:
