@@ -10,7 +10,7 @@ from pathlib import Path
 
 import torch
 
-from cllab.engine import checkpoint
+from cllab.engine import checkpoint, networks
 from cllab.engine.control import Control, StopRequested
 from cllab.engine.parts import open_dataset, pick_device
 from cllab.engine.run import Session
@@ -40,7 +40,8 @@ def precheck(config: RunConfig) -> None:
     )
     if reason:
         raise UsageError(f"scenario '{config.scenario.name}': {reason}")
-    open_dataset(config, torch.device("cpu"))
+    data = open_dataset(config, torch.device("cpu"))
+    networks.precheck(config, data)
 
 
 def train(

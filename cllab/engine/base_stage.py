@@ -55,7 +55,7 @@ class BaseStage:
         self.task = stream.tasks[0]
         outer = session.learner
         memory = Memory(None, 0, Payload("images", session.dataset.shape), session.device)
-        self.learner = learner = Learner(make, memory, outer.rng, outer.info, augment, session.device, train)
+        self.learner = learner = Learner(make, memory, outer.rng, outer.input, augment, session.device, train)
         learner.passes, learner.bulk_size = outer.passes, outer.bulk_size
         learner.follow(stream)
         with learner.seeded("base"):

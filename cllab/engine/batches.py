@@ -9,7 +9,6 @@ train on the memory and draw from `REPLAY` alone.
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 
@@ -158,7 +157,7 @@ def prepared(
     drawing = generators(learner.rng, "augment", phase)
     generator = next(iter(drawing.values()))
     floats = CHUNK_FLOATS.get(learner.device.type, 1 << 22)
-    per_chunk = max(1, floats // (math.prod(whole.shape) * cuts[0]))
+    per_chunk = max(1, floats // (learner.floats(whole) * cuts[0]))
     first = position.chunk
     while first < len(cuts):
         last = min(first + per_chunk, len(cuts))

@@ -187,7 +187,7 @@ class Evaluator:
         if (i, part) in self._cache:
             return self._cache[i, part][start:stop]
         test = self._test(i, part)
-        need = 4 * len(test) * torch.Size(test.shape).numel()
+        need = 4 * len(test) * learner.floats(test)
         if self._cached_bytes + need <= CACHE_BYTES.get(learner.device.type, 0):
             self._cached_bytes += need
             parts = torch.split(torch.arange(len(test), device=test.device), learner.bulk_size)

@@ -295,9 +295,11 @@ class Loop:
         return means
 
     def _publish(self, terms: dict[str, Tensor]) -> None:
-        """A record of the traced step; of a method that publishes nothing, its loss terms."""
+        """A record of the traced step; of a method that publishes nothing, its loss terms. Of a network that has
+        something to show, that as well."""
         learner = self.learner
         values = learner.traces or {name: term.detach() for name, term in terms.items()}
+        values = {**values, **learner.model.observed()}
         scalars, file = trace.write(values, learner.step, self.trace_folder)
         self.watcher.emit(
             ev.Traced(task=learner.task, step=learner.step, method=self.config.method.name, scalars=scalars, file=file)

@@ -2,31 +2,87 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
+from cllab.data.augment.pipeline import Input
+from cllab.data.base import Dataset, DatasetInfo
 from cllab.engine.parts import build
 from cllab.learner.rng import Rng
-from cllab.models.base import Network
-from cllab.settings import fronts
+from cllab.models import _weights
+from cllab.models._renorm import Renorm
+from cllab.models.base import Backbone, ModelInfo, Network
+from cllab.settings import fronts, registry
 from cllab.settings.config import RunConfig
+from cllab.settings.tables import ModelCommon
+
+
+def input_of(config: RunConfig, info: DatasetInfo, channels: int) -> Input:
+    """How the network of a configuration wants its images: pretrained weights say so themselves, else the dataset does.
+
+    channels: of the dataset's images.
+    """
+    common = config.model.common
+    model: ModelInfo = registry.component("model", config.model.name).info
+    pretrained = common["weights"] not in _weights.NONE and bool(model.mean)
+    mean, std = (model.mean, model.std) if pretrained else (info.mean, info.std)
+    if config.train.normalize == "unit":
+        mean, std = (0.0,), (1.0,)
+    return Input(tuple(mean), tuple(std), common["size"], 3 if pretrained and channels == 1 else 0)
+
+
+def backbones(config: RunConfig, shape: tuple[int, int, int]) -> tuple[Callable[[], Backbone], dict[str, str]]:
+    """What makes the backbones of a configuration for images of `shape` (C, H, W), and the receipt of their weights.
+
+    Raises:
+        UsageError, DataError: when the weights are not there or do not fit.
+    """
+    model_cls, own = build("model", config.model)
+    name = config.model.common["weights"]
+    path = None if name in _weights.NONE else _weights.find(model_cls, own, name)
+
+    def make() -> Backbone:
+        made: Backbone = model_cls.build(own, shape)
+        if path is not None:
+            _weights.load(model_cls, made, path)
+        return made
+
+    return make, {} if path is None else {"weights": _weights.receipt(name, path)}
+
+
+def precheck(config: RunConfig, data: Dataset) -> None:
+    """Whether the weights that are asked for are there and fit, before anything is made.
+
+    Raises:
+        UsageError, DataError: when they are not or do not.
+    """
+    if config.model.common["weights"] not in _weights.NONE:
+        backbones(config, input_of(config, data.info, data.shape[0]).shape(data.shape))[0]()
 
 
 class Networks:
-    """Draws networks for images of `shape` (C, H, W).
+    """Draws networks for images of `shape` (C, H, W), of a dataset `info`.
 
     Attributes:
+        input: how they want their images.
+        weights: the receipt of those that they begin with; empty where they are drawn.
         front: the parts below the cut, shared by all networks; None where they learn.
         latent_shape: of what enters behind the front, where latents stand in the place of images; else None.
     """
 
-    def __init__(self, config: RunConfig, shape: tuple[int, int, int], device: torch.device, rng: Rng) -> None:
-        self._cls, self._config = build("model", config.model)
-        self._shape, self._device = shape, device
+    def __init__(
+        self, config: RunConfig, info: DatasetInfo, shape: tuple[int, int, int], device: torch.device, rng: Rng
+    ) -> None:
+        seen = input_of(config, info, shape[0])
+        self.input, shape = seen, seen.shape(shape)
+        self._backbone, self.weights = backbones(config, shape)
         common = config.model.common
+        found = ModelCommon.renormalized(common)
+        self._renorm = None if found is None else Renorm(**found)
+        self._device = device
         self._at: str = common["cut"]
         self.front: nn.ModuleDict | None = None
         self.latent_shape: tuple[int, ...] | None = None
@@ -42,7 +98,7 @@ class Networks:
 
     def whole(self, n_classes: int, head: str) -> Network:
         """A network that is not cut: all of it learns."""
-        network = Network(self._cls.build(self._config, self._shape), n_classes, head=head).to(self._device)
+        network = Network(self._backbone(), n_classes, head=head, renormalized=self._renorm).to(self._device)
         return network.to(memory_format=torch.channels_last) if self._device.type == "cuda" else network
 
     def make(self, n_classes: int, head: str) -> Network:

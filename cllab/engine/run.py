@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import dataclasses
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -82,7 +81,7 @@ class Session:
         self.stream: Stream = scenario_cls(scenario_config).stream(self.dataset, rng)
         self._check_stream()
         shape = self.dataset.shape
-        self.networks = Networks(config, shape, device, rng)
+        self.networks = Networks(config, self.dataset.info, shape, device, rng)
         self.images = self.stream
         payload = Payload("images", shape)
         self.latents: LatentStream | None = None
@@ -95,9 +94,8 @@ class Session:
         memory: Memory = memory_cls(memory_config, self.capacity, payload, device)
         info = self.dataset.info
         augment = Augment(()) if self.latents is not None else augmentation(config, info, config.train.augment)
-        if config.train.normalize == "unit":
-            info = dataclasses.replace(info, mean=(0.0,), std=(1.0,))
-        self.learner = Learner(self.networks.make, memory, rng, info, augment, device, config.train)
+        seen = self.networks.input
+        self.learner = Learner(self.networks.make, memory, rng, seen, augment, device, config.train)
         self.learner.passes = self.passes
         self.learner.follow(self.stream)
         if all(task.has_label for task in self.stream.tasks):
@@ -106,9 +104,10 @@ class Session:
         self.learner.model = self.learner.new_model(max(self.stream.tasks[0].exposed) + 1)
         self.learner.threads = threads_for(self.learner.model, config.train.threads)
         torch.set_num_threads(self.learner.threads[0])
+        seen_shape = seen.shape(shape)
         # as many images at once as make the work of a pass worth its calls
         self.learner.bulk_size = (
-            2000 if device.type == "cuda" else max(100, min(1000, 3_000_000 // (shape[1] * shape[2] * 3)))
+            2000 if device.type == "cuda" else max(100, min(1000, 3_000_000 // (seen_shape[1] * seen_shape[2] * 3)))
         )
         self.method: Method = method_cls.variant(method_config)(method_config, self.learner)
         self.loop = Loop(self.method, self.learner, config, control, self)
@@ -240,7 +239,7 @@ class Session:
                 steps=tuple(self.forecast.steps(t) for t in stream.tasks),
                 passes=tuple(self.forecast.passes(t) for t in stream.tasks),
                 n_parameters=sum(p.numel() for p in self.learner.model.parameters()),
-                versions=versions(),
+                versions={**versions(), **self.networks.weights},
             )
         )
         if unused := config.memory.common["capacity"] - self.capacity:
@@ -336,6 +335,7 @@ class Session:
                 learner.model.reset_head(max(n, learner.model.n_classes))
             else:
                 learner.model.grow(n)
+        learner.model.begin_task(task.index)
         self.loop.optimizers.drop("task")
         self.emit(ev.TaskStarted(task=task.index, name=task.name, classes=task.classes, n_train=len(task.train)))
 
@@ -460,7 +460,7 @@ class Session:
             "n_parameters": sum(p.numel() for p in self.learner.model.parameters()),
             "steps": self.learner.step,
             "gradient_steps": self.learner.updates,
-            "versions": versions(),
+            "versions": {**versions(), **self.networks.weights},
         }
 
     def all_seconds(self) -> dict[str, float]:

@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import contextlib
 import copy
+import math
 from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor, nn
 
-from cllab.data.augment.pipeline import Augment, normalize
-from cllab.data.base import DatasetInfo, Split, Stream
+from cllab.data.augment.pipeline import Augment, Input
+from cllab.data.base import Split, Stream
 from cllab.learner.batch import Batch
 from cllab.learner.heads import Heads
 from cllab.learner.passes import Passes
@@ -52,7 +53,7 @@ class Learner:
         make_model: Callable[[int, str], Network],
         memory: Memory,
         rng: Rng,
-        info: DatasetInfo,
+        seen: Input,
         augment: Augment,
         device: torch.device,
         settings: TrainConfig | None = None,
@@ -60,7 +61,7 @@ class Learner:
         self._make_model = make_model
         self.memory = memory
         self.rng = rng
-        self.info = info
+        self.input = seen
         self.pipeline = augment
         self.device = device
         self.settings = settings or TrainConfig()
@@ -131,10 +132,15 @@ class Learner:
             self.model.train(training)
 
     def normalize(self, raw: Tensor) -> Tensor:
-        """(B, C, H, W) uint8 to float, with the dataset's mean and deviation; latents as they are, as float32."""
+        """(B, C, H, W) uint8 to float, as the network wants its images; latents as they are, as float32."""
         if raw.dtype != torch.uint8:
             return raw.float()
-        return normalize(raw, self.info.mean, self.info.std)
+        return self.input(raw)
+
+    def floats(self, split: Split) -> int:
+        """How many numbers the network is shown of one sample of `split`."""
+        images = split.images.dtype == torch.uint8
+        return math.prod(self.input.shape(split.shape) if images else split.shape)
 
     def augment(self, raw: Tensor) -> Tensor:
         """(B, C, H, W) uint8 to augmented, normalized float: for replayed samples, whose draws are apart from the

@@ -12,6 +12,7 @@ from torch.nn.modules.batchnorm import _BatchNorm
 from cllab.data.base import Split, TensorImages
 from cllab.memory.ring import Ring
 from cllab.methods.base import Batch, Learner
+from cllab.models._renorm import BatchRenorm
 
 if TYPE_CHECKING:
     from cllab.memory.base import Memory
@@ -31,7 +32,7 @@ def begin_task(learner: Learner, *, held: float = 0.0) -> None:
 
 def has_batch_norm(model: nn.Module) -> bool:
     """Whether a sample's scores depend on the samples beside it in training."""
-    return any(isinstance(module, _BatchNorm) for module in model.modules())
+    return any(isinstance(module, (_BatchNorm, BatchRenorm)) for module in model.modules())
 
 
 def forwards(model: nn.Module, *batches: Tensor, apart: bool) -> list[Tensor]:

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
+from pathlib import Path
 from typing import Any, ClassVar
 
 import torch
 from torch import Tensor, nn
 
 from cllab.errors import UsageError, nearest
+from cllab.models import _renorm as renorm
 from cllab.models import _transfer as transfer
 from cllab.models.heads.base import Head, head_class
 
@@ -23,6 +25,8 @@ class ModelInfo:
         cuts: where its networks can be cut, in their order; "hidden{layers}" stands for one part for each of `layers`.
         min_size: the smallest image side it takes.
         rgb: whether it needs three channels.
+        weights: names of pretrained weights that it knows; a file is always possible.
+        mean, std: how pretrained weights want their pixels, (v / 255 - mean) / std; empty for the dataset's own.
     """
 
     title: str
@@ -30,6 +34,9 @@ class ModelInfo:
     cuts: tuple[str, ...] = ()
     min_size: int = 1
     rgb: bool = False
+    weights: tuple[str, ...] = ()
+    mean: tuple[float, ...] = ()
+    std: tuple[float, ...] = ()
 
 
 class Backbone(nn.Module):
@@ -70,6 +77,20 @@ class Model:
         """A freshly initialized backbone for images of `shape` (C, H, W), drawn from torch's global generator."""
         raise NotImplementedError
 
+    @staticmethod
+    def pretrained(config: Any, name: str) -> Path:
+        """The file with the pretrained weights `name`, of those that `info.weights` names.
+
+        Raises:
+            DataError: when it is not on this machine, with the command that brings it.
+        """
+        raise NotImplementedError
+
+    @staticmethod
+    def own_name(key: str) -> str:
+        """What the backbone calls the weight that a file of others calls `key`."""
+        return key
+
 
 class FeatureBlock(nn.Module):
     """A linear feature layer; batch normalization and ReLU follow it on the way to the head."""
@@ -98,10 +119,19 @@ class Network(nn.Module):
     """
 
     def __init__(
-        self, backbone: Backbone, n_classes: int, *, head: str = "linear", widths: tuple[int, ...] = ()
+        self,
+        backbone: Backbone,
+        n_classes: int,
+        *,
+        head: str = "linear",
+        widths: tuple[int, ...] = (),
+        renormalized: renorm.Renorm | None = None,
     ) -> None:
         super().__init__()
         self.backbone = backbone
+        self.renormalized: renorm.Renorm | None = None
+        if renormalized is not None:
+            self.renormalize(renormalized)
         self.blocks = nn.ModuleList()
         for width in widths:
             self.add_block(width)
@@ -119,11 +149,21 @@ class Network(nn.Module):
     @property
     def structure(self) -> dict[str, Any]:
         """What `rebuild` needs to know of it beside its weights."""
-        own = {"transfer": self.transferred, "at": self.at, "frozen": self.frozen, "latent": self.latent}
-        return {"classes": self.n_classes, "head": self.head.kind, "widths": list(self.widths), **own}
+        return {
+            "classes": self.n_classes,
+            "head": self.head.kind,
+            "widths": list(self.widths),
+            "renorm": None if self.renormalized is None else asdict(self.renormalized),
+            "transfer": self.transferred,
+            "at": self.at,
+            "frozen": self.frozen,
+            "latent": self.latent,
+        }
 
     def rebuild(self, structure: Mapping[str, Any]) -> None:
         """Take on the structure of another network of the same backbone."""
+        if structure["renorm"] and self.renormalized is None:
+            self.renormalize(renorm.Renorm(**structure["renorm"]))
         for width in structure["widths"]:
             self.add_block(width)
         self.reset_head(structure["classes"], structure["head"])
@@ -166,6 +206,19 @@ class Network(nn.Module):
     def frozen_front(self) -> nn.ModuleDict | None:
         """The parts that learn no more, to be given to another network; None where all learn."""
         return self._frozen[0] if self._frozen else None
+
+    def renormalize(self, options: renorm.Renorm) -> None:
+        """Put batch renormalization in the place of the backbone's batch normalizations: see `models/_renorm.py`."""
+        self.renormalized = options
+        renorm.apply(self.backbone, options)
+
+    def begin_task(self, index: int) -> None:
+        """Task `index` begins: batch renormalization goes from its first phase to its later one."""
+        renorm.begin_task(self.backbone, index)
+
+    def observed(self) -> dict[str, Tensor]:
+        """What is worth looking at inside of it after a step, by name, 0-d: how far batches are renormalized."""
+        return renorm.seen(self.backbone)
 
     def transfer(self) -> None:
         """Keep the kernels of what learns of the backbone as they are, and learn a factor for each of them.

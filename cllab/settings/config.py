@@ -18,6 +18,7 @@ from cllab.settings.spec import ComponentSpec, FieldSpec
 from cllab.settings.tables import (
     COMMON,
     DEFAULT_CAPACITY,
+    NAMED_WEIGHTS,
     SECTIONS,
     TABLES,
     TOP,
@@ -139,6 +140,12 @@ class RunConfig:
                 tables["method"].setdefault("name", spec.name)
             elif "name" not in tables["method"]:
                 raise UsageError("method.name is missing, and its file is not run only to be looked at")
+        weights = tables["model"].get("weights")
+        if isinstance(weights, str) and weights not in NAMED_WEIGHTS:
+            place = files.expand(weights)
+            tables["model"]["weights"] = os.path.realpath(
+                place if place.is_absolute() else (base or Path.cwd()) / place
+            )
         method = _component(catalog, "method", tables["method"]["name"])
         dataset = _component(catalog, "dataset", tables["dataset"]["name"])
         tables["scenario"].setdefault("name", "disjoint")
@@ -155,6 +162,14 @@ class RunConfig:
                 continue
             if table in tables:
                 tables[table].setdefault(name, value)
+
+        norm = tables["model"].get("norm")
+        if norm in ("batch", "renorm"):
+            # said by a word: whether, where a network can do without, and which
+            optional = any(f.name == "norm" for f in _component(catalog, "model", tables["model"]["name"]).fields)
+            tables["model"] |= {"renorm": norm == "renorm", "norm": True}
+            if not optional:
+                del tables["model"]["norm"]
 
         choices: dict[str, Choice] = {}
         specs: list[ComponentSpec] = []

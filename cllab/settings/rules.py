@@ -100,12 +100,15 @@ def problems(config: RunConfig, catalog: Catalog) -> Iterator[str]:
     if config.evaluate.top_k > (n_classes or config.evaluate.top_k):
         yield f"evaluate.top_k = {config.evaluate.top_k} is more than the {n_classes} classes of '{dataset.name}'"
     smallest = model.facts.get("min_size", 1)
-    size = config.dataset.values.get("size") or (min(shape[1:]) if shape else None)
+    resized = config.model.common["size"]
+    size = resized or config.dataset.values.get("size") or (min(shape[1:]) if shape else None)
     if size and size < smallest:
-        yield f"model.name = '{model.name}' needs images of at least {smallest} pixels, '{dataset.name}' has {size}"
-    weights = config.model.values.get("weights")
-    if weights not in (None, "none", "") and model.facts.get("rgb") and shape and shape[0] != 3:
-        yield f"model.weights = '{weights}' needs RGB images, '{dataset.name}' has {shape[0]} channel"
+        has = f"model.size is {size}" if resized else f"'{dataset.name}' has {size}; model.size resizes them"
+        yield f"model.name = '{model.name}' needs images of at least {smallest} pixels, {has}"
+    named = set(model.facts.get("weights", ()))
+    if config.model.common["weights"] == "imagenet" and "imagenet" not in named:
+        knows = [m.name for m in catalog.all("model") if "imagenet" in m.facts.get("weights", ())]
+        yield f"model.weights = 'imagenet': there are none of '{model.name}'; there are of {' and '.join(knows)}"
     yield from fronts.problems(config, model.facts, scenario.facts)
     yield from _device(config.device)
     yield from sizes.problems(config, {"n_train": n_train, "n_classes": n_classes, "shape": shape})

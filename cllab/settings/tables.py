@@ -175,6 +175,41 @@ class ModelCommon:
         "afresh whenever an image is looked at",
         reference="float32",
     )
+    weights: str = param(
+        "none",
+        "What the network begins with: none, drawn by the seed; imagenet, where an installed package has it; or a file",
+    )
+    size: int = param(
+        0, "Side that images are resized to, bicubically, before the network; 0 for their own", low=0, high=4096
+    )
+    renorm: bool = param(
+        False,
+        "Batch renormalization (arXiv:1702.03275) in the place of batch normalization; norm = 'renorm' says the same",
+    )
+    renorm_rate: float = param(
+        0.01, "Renormalization: share of a batch in the running statistics, in the first task", low=0, high=1, log=True
+    )
+    renorm_later: float = param(
+        5e-5, "Renormalization: the same in later tasks; the longer the stream, the smaller", low=0, high=1, log=True
+    )
+    renorm_r: float = param(1.25, "Renormalization: r is at most this", source="r_max", low=1, high=1e6)
+    renorm_d: float = param(0.5, "Renormalization: d is at most this", source="d_max", low=0, high=1e6)
+    renorm_step: float = param(
+        4.1e-5,
+        "Renormalization: how far both bounds are opened with every sample of the first task",
+        source="0.5 over the samples of the first task",
+        low=0,
+        high=1e6,
+        log=True,
+    )
+
+    @staticmethod
+    def renormalized(values: Mapping[str, Any]) -> dict[str, float] | None:
+        """The settings of batch renormalization among `values`, by the names of `models/_renorm.py`; None without."""
+        if not values["renorm"]:
+            return None
+        keys = {"rate": "rate", "later": "later", "r": "r_bound", "d": "d_bound", "step": "step"}
+        return {name: values[f"renorm_{key}"] for key, name in keys.items()}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -203,6 +238,8 @@ COMMON: dict[str, tuple[FieldSpec, ...]] = {
 }
 TABLES = ("dataset", "scenario", "model", "memory", "method", "base", "train", "evaluate")
 DEFAULT_CAPACITY = 200
+NAMED_WEIGHTS = ("", "none", "imagenet")
+"""What `model.weights` may be but a file."""
 
 LATER: Mapping[str, Mapping[str, Any]] = {
     "base": {f.name: f.default for f in BASE.fields},

@@ -227,7 +227,7 @@ def test_cutmix_labels_and_shares_tell_what_is_in_the_pixels(monkeypatch: pytest
     batches = mixed_batches(monkeypatch, 200)
     assert [len(b.y) for b in batches[:13]] == [16] * 12 + [8], "the short last batch is mixed too"
     touched = 0
-    info = begun().learner.info
+    info = begun().learner.input
     for batch in batches:
         assert batch.y_mix is not None
         assert batch.share is not None

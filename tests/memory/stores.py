@@ -7,9 +7,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from cllab.data.augment.pipeline import Augment
+from cllab.data.augment.pipeline import Augment, Input
 from cllab.data.base import Split, TensorImages
-from cllab.data.info import DatasetInfo
 from cllab.learner.learner import Learner
 from cllab.learner.rng import Rng
 from cllab.memory.base import Memory, Payload
@@ -39,9 +38,10 @@ def make_memory(policy: str, capacity: int, shape: tuple[int, int, int] = SHAPE,
 
 def make_learner(memory: Memory, *, seed: int = 0, seen: int = 10, shape: tuple[int, int, int] = SHAPE) -> Learner:
     """A learner whose features are raw pixels divided by 255."""
-    info = DatasetInfo(title="x", n_classes=seen, shape=shape, n_train=0, n_test=0, mean=(0.0,), std=(1.0,))
     width = shape[0] * shape[1] * shape[2]
-    learner = Learner(lambda n, head: Network(Flat(width), n, head=head), memory, Rng(seed), info, Augment(()), CPU)
+    learner = Learner(
+        lambda n, head: Network(Flat(width), n, head=head), memory, Rng(seed), Input((0.0,), (1.0,)), Augment(()), CPU
+    )
     learner.model = learner.new_model(seen)
     learner.seen = tuple(range(seen))
     learner.task = 0

@@ -10,9 +10,8 @@ import torch
 from torch import Tensor
 
 from cllab.data.augment import perturbations
-from cllab.data.augment.pipeline import Augment
+from cllab.data.augment.pipeline import Augment, Input
 from cllab.data.base import Split, TensorImages
-from cllab.data.info import DatasetInfo
 from cllab.learner.heads import Heads
 from cllab.learner.learner import Learner
 from cllab.learner.rng import Rng
@@ -39,8 +38,9 @@ class Normed(Backbone):
 
 def normed_learner(memory: Memory, seed: int = 0) -> Learner:
     """A learner with a batch-normalized network of 10 classes, on data of mean .3 and deviation .2."""
-    info = DatasetInfo(title="x", n_classes=10, shape=SHAPE, n_train=0, n_test=0, mean=(0.3,), std=(0.2,))
-    learner = Learner(lambda n, head: Network(Normed(36), n, head=head), memory, Rng(seed), info, Augment(()), CPU)
+    learner = Learner(
+        lambda n, head: Network(Normed(36), n, head=head), memory, Rng(seed), Input((0.3,), (0.2,)), Augment(()), CPU
+    )
     learner.model = learner.new_model(10)
     generator = torch.Generator().manual_seed(4)
     norm = learner.model.backbone.norm

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from typing import Final
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 
 from cllab.data.augment import basic, policy
@@ -56,6 +58,45 @@ class Augment:
 
     def __repr__(self) -> str:
         return f"Augment({list(self.names)})"
+
+
+@dataclass(frozen=True)
+class Input:
+    """How a network wants its images.
+
+    Attributes:
+        mean, std: C numbers, or one for all channels.
+        size: the side that images are resized to; 0 for their own.
+        channels: 3 where one grey channel is to become three; 0 for their own.
+    """
+
+    mean: tuple[float, ...]
+    std: tuple[float, ...]
+    size: int = 0
+    channels: int = 0
+
+    def __call__(self, raw: Tensor) -> Tensor:
+        """(B, C, H, W) uint8 to (B, C', H', W') float32: resized, repeated, normalized, on the device they are on."""
+        if self.size and raw.shape[-2:] != (self.size, self.size):
+            raw = resized(raw, self.size)
+        if self.channels and raw.shape[1] != self.channels:
+            raw = raw.expand(-1, self.channels, -1, -1)
+        return normalize(raw, self.mean, self.std)
+
+    def shape(self, shape: Sequence[int]) -> tuple[int, int, int]:
+        """Of one image of `shape` (C, H, W), what the network is shown."""
+        c, h, w = shape
+        return self.channels or c, self.size or h, self.size or w
+
+
+def resized(raw: Tensor, size: int) -> Tensor:
+    """(B, C, H, W) uint8 to (B, C, size, size) uint8: bicubic as in Pillow (a = -0.5, antialiased), any aspect."""
+    if raw.device.type == "cpu":  # torch has that for bytes, as fast as Pillow's own, for channels that lie together
+        near = raw.contiguous(memory_format=torch.channels_last)
+        out = F.interpolate(near, (size, size), mode="bicubic", antialias=True)
+        return out.contiguous()
+    out = F.interpolate(raw.float(), (size, size), mode="bicubic", antialias=True)
+    return out.round_().clamp_(0, 255).to(torch.uint8)
 
 
 def normalize(raw: Tensor, mean: Sequence[float], std: Sequence[float], out: Tensor | None = None) -> Tensor:

@@ -439,7 +439,7 @@ MUTANTS = [
         ("one pass although apart", "    if apart or len(batches) == 1:\n", "    if len(batches) == 1:\n"),
         (
             "no network is batch-normalized",
-            "return any(isinstance(module, _BatchNorm) for module in model.modules())",
+            "return any(isinstance(module, (_BatchNorm, BatchRenorm)) for module in model.modules())",
             "return False",
         ),
         ("not all of the stream is stored", "len(fresh), device", "len(fresh) - 1, device"),
