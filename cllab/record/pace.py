@@ -153,6 +153,11 @@ class Pace:
         return max(0.0, left)
 
     @property
+    def of_pass(self) -> float | None:
+        """Seconds that are left of the pass under way; None when there is none."""
+        return self._of_running(self.running[0])[0] if self.running is not None and self.running[1] > 0 else None
+
+    @property
     def share(self) -> float | None:
         """Share of the time of work that is behind, 0..1; None while it cannot be known."""
         left = self.left

@@ -72,6 +72,7 @@ class RunState:
         steps: StepEnded records (losses, rate, memory of the device over time).
         evaluations: every Evaluated record, of all moments.
         memory: every MemoryUpdated record.
+        base, latents: what was learned before the stream, and what stands in the place of its images; else None.
         breaks: (from, to) of the pauses and of the time between two processes, on the records' clock.
         first_t, last_t: clock of the first and the newest record.
         pace: how fast it goes; `progress` is the largest share of its time that was behind so far,
@@ -92,6 +93,8 @@ class RunState:
     steps: Series[ev.StepEnded] = field(default_factory=Series)
     evaluations: Series[ev.Evaluated] = field(default_factory=Series)
     memory: Series[ev.MemoryUpdated] = field(default_factory=Series)
+    base: ev.BaseEnded | None = None
+    latents: ev.LatentsTaken | None = None
     traces: Series[ev.Traced] = field(default_factory=Series)
     warnings: tuple[str, ...] = ()
     tasks_done: int = 0
@@ -172,6 +175,12 @@ class RunState:
     def _run_started(self, e: ev.RunStarted) -> RunState:
         return replace(self, status="training", started=e, phase="starting")
 
+    def _base_ended(self, e: ev.BaseEnded) -> RunState:
+        return replace(self, base=e)
+
+    def _latents_taken(self, e: ev.LatentsTaken) -> RunState:
+        return replace(self, latents=e)
+
     def _phase_started(self, e: ev.PhaseStarted) -> RunState:
         return replace(self, phase=e.phase, phase_step=0, phase_steps=e.steps)
 
@@ -228,6 +237,8 @@ class RunState:
 _FOLDS: dict[type[ev.Event], Any] = {
     ev.RunStarted: RunState._run_started,
     ev.PhaseStarted: RunState._phase_started,
+    ev.BaseEnded: RunState._base_ended,
+    ev.LatentsTaken: RunState._latents_taken,
     ev.TaskStarted: RunState._task_started,
     ev.StepEnded: RunState._step_ended,
     ev.Working: RunState._working,

@@ -18,7 +18,7 @@ from cllab.tui.index import Entry
 
 EVALUATION = 0.35
 """Cost of an image in a forward pass alone, against one that is also learned from."""
-COLUMNS = ("images", "labels", "ids", "tasks", "entered", "scores")
+COLUMNS = ("images", "latents", "labels", "ids", "tasks", "entered", "scores")
 """What every memory keeps of each sample, beside what a method stores with it."""
 CLOSE = 6.0
 """A run with this many times more or less work than the measured one is not estimated from it."""
@@ -44,7 +44,7 @@ class Estimate:
 def work(config: RunConfig, catalog: Catalog) -> float | None:
     """Images that pass through the network in a run, one in evaluation counting less; None where the data decide."""
     facts = catalog.get("dataset", config.dataset.name).facts
-    n_train, n_test = facts.get("n_train"), facts.get("n_test")
+    n_train, n_test, n_classes = (facts.get(key) for key in ("n_train", "n_test", "n_classes"))
     own = config.dataset.values
     if own.get("per_class") and own.get("n_classes"):
         n_train, n_test = own["per_class"] * own["n_classes"], n_test or 0
@@ -71,6 +71,11 @@ def work(config: RunConfig, catalog: Catalog) -> float | None:
         learned += capacity * config.train.epochs * tasks if facts.get("replay") == "concat" else 0
     if config.evaluate.every:
         tested += n_test * total / config.evaluate.every / 2
+    if config.base.on != "none":
+        share = 1 / tasks
+        if config.base.on == "classes":
+            share = config.base.classes / n_classes if config.base.classes and n_classes else 0.5
+        learned += config.base.epochs * share * total
     return float(learned + EVALUATION * tested)
 
 
@@ -119,6 +124,7 @@ def _measured(entry: Entry, config: RunConfig, wanted: float | None, catalog: Ca
     except (UsageError, KeyError, TypeError, ValueError, AttributeError):
         return 3, None
     same_network = dict(other.model.values) == dict(config.model.values)
+    same_network &= dict(other.model.common) == dict(config.model.common)
     batches = other.train.batch_size / config.train.batch_size
     if not wanted or not done or not same_network or not 1 / CLOSE <= wanted / done <= CLOSE or not 0.5 <= batches <= 2:
         return 3, None
@@ -134,12 +140,21 @@ def _bytes(config: RunConfig, entries: Iterable[Entry]) -> Mapping[str, int] | N
         memory: Any = entry.result.get("memory")
         if entry.method != config.method.name or entry.memory != config.memory.name or not isinstance(memory, Mapping):
             continue
+        if _cut(entry.config) != _cut(config.to_dict()):  # else it is of other latents, or of images
+            continue
         kinds, samples = memory.get("by_kind"), memory.get("samples")
         if isinstance(kinds, Mapping) and isinstance(samples, int) and (samples > 0 or not config.capacity):
             numbers = {str(k): v for k, v in kinds.items() if isinstance(v, (int, float)) and v > 0}
             sizes = {k: round(v / samples * config.capacity) if k in each else round(v) for k, v in numbers.items()}
             return {k: n for k, n in sizes.items() if n}
     return None if config.capacity else {}
+
+
+def _cut(config: Mapping[str, Any]) -> tuple[str, ...]:
+    """Behind which part of the network samples are stored, and how; empty where they are images."""
+    model: Any = config.get("model", {})
+    keys = ("cut", "front", "latents") if isinstance(model, Mapping) and model.get("front") == "frozen" else ()
+    return tuple(str(model.get(key, "")) for key in keys)
 
 
 def duration(seconds: float) -> str:

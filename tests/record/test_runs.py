@@ -422,7 +422,8 @@ def test_commands_need_a_known_name(run: Run) -> None:
 
 
 def test_the_configuration_of_a_run_that_was_edited_out_of_shape(run: Run) -> None:
-    run.config_path.write_text(run.config_path.read_text().replace("lr = 0.05", "lr = -3"))
+    before, train, after = run.config_path.read_text().partition("[train]")
+    run.config_path.write_text(before + train + after.replace("lr = 0.05", "lr = -3"))
     with pytest.raises(UsageError, match=r"config.toml:\d+: train.lr must be a number from 0 to 100, not -3"):
         run.config()
     run.config_path.unlink()

@@ -733,3 +733,24 @@ def test_strong_lines_are_as_strong_at_the_edges() -> None:
         raster = draw_lines([(x, np.full(2, value))], 6, 5, x_range=(0, 1), y_range=(0, 1), marker="quadrant", thick=2)
         dots = sum(bin("_▘▝▀▖▌▞▛▗▚▐▜▄▙▟█".index(chr(c))).count("1") for c in raster.text.ravel() if c != 32)
         assert dots == 2 * 12, value
+
+
+def test_what_comes_before_the_first_task_has_a_bar_of_its_own() -> None:
+    """How far the base stage is, and the latents: not a first task of which nothing is done."""
+    said = list(records())
+    started = next(i for i, event in enumerate(said) if isinstance(event, ev.RunStarted))
+    state = fold(RunState(), said[: started + 1])
+    t = state.last_t
+    for done, seconds in ((0, 0.5), (250, 1.0)):
+        told = ev.Working(t=t + seconds, task=-1, phase="base", done=done, total=1000, seconds=seconds)
+        state = state.apply(ev.PhaseStarted(t=t, phase="base")).apply(told)
+    header = RunHeader()
+    header.show(state, name="er-latents")
+    text = gallery(header, ((100, 2),)).splitlines()[-2:]
+    assert "base stage" in text[-1]
+    assert " 25 %  0:03 left of it" in text[-1]
+    assert "task 1" not in text[-1]
+    taken = ev.LatentsTaken(t=t + 2, cut="stage3", shape=(8,), dtype="float16", samples=10, bytes=160)
+    header.show(state.apply(taken), name="er-latents")
+    assert "latents of stage3" in gallery(header, ((140, 2),))
+    assert "base stage" in gallery(header, ((50, 2),))

@@ -287,6 +287,32 @@ def test_bytes_by_kind_grow_with_the_capacity(store: RunStore) -> None:
     assert estimate(config(memory={"capacity": 0}), entries(store), load()).bytes == {}
 
 
+def test_bytes_of_latents_are_told_by_runs_with_the_same_cut_alone(store: RunStore) -> None:
+    behind = {"name": "mlp", "cut": "hidden1", "front": "frozen"}
+    assert estimate(config(model=behind), entries(store), load()).bytes is None
+    ended(store, config())
+    assert estimate(config(model=behind), entries(store), load()).bytes is None, "those are of images"
+    run = ended(store, config(model=behind))
+    kinds = {"latents": 20000, "labels": 800}
+    memory = {"samples": 100, "bytes": 20800, "by_kind": kinds}
+    run.result_path.write_text(json.dumps({**result_of(config(model=behind)), "memory": memory}))
+    found = estimate(config(model=behind, memory={"capacity": 500}), entries(store), load())
+    assert found.bytes == {"latents": 100000, "labels": 4000}
+    assert estimate(config(model={**behind, "latents": "float32"}), entries(store), load()).bytes is None
+    assert "images" in (estimate(config(), entries(store), load()).bytes or {})
+
+
+def test_a_base_stage_is_work(store: RunStore) -> None:
+    plain = work(config(), load())
+    assert plain is not None
+    total = load().get("dataset", "digits").facts["n_train"]
+    found = {on: work(config(base={"on": on, "epochs": 4}), load()) for on in ("first-task", "classes")}
+    tasks = config().scenario.values["tasks"]
+    assert found["first-task"] == pytest.approx(plain + 4 * total / tasks)
+    assert found["classes"] == pytest.approx(plain + 4 * total / 2)
+    assert work(config(base={"on": "classes", "classes": 2, "epochs": 4}), load()) == pytest.approx(plain + 0.8 * total)
+
+
 def test_a_method_that_keeps_no_samples_has_no_memory_whatever_its_capacity(store: RunStore, tmp_path: Path) -> None:
     chosen = config(method={"name": "joint"}, memory={"capacity": 500})
     assert chosen.memory.common["capacity"] == 500

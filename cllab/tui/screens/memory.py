@@ -207,7 +207,7 @@ class MemoryScreen(Replayable):
 
     def _draw_samples(self, record: ev.MemoryUpdated | None) -> None:
         grid = self.query_one("#samples", ThumbGrid)
-        now = self._now
+        now, latents = self._now, record is not None and "latents" in record.bytes
         if record is None:
             grid.show((), keep=False)
         elif now is None:
@@ -221,7 +221,9 @@ class MemoryScreen(Replayable):
             grid.show([Section("the memory is empty", ())], keep=False)
         else:
             grid.show(self._sections(now))
-        grid.border_title = "what entered and what left" if self.only_changes else "samples"
+        grid.border_title = (
+            "what entered and what left" if self.only_changes else "images behind the latents" if latents else "samples"
+        )
 
     def _sections(self, now: Snapshot) -> list[Section]:
         fresh, gone = changes(now, self._before)

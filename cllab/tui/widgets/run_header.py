@@ -17,6 +17,8 @@ WORDS = {
     "stopped": "stopped",
     "lost": "lost",
 }
+BEFORE = {"base": "base stage", "latents": "latents"}
+"""What may come before the first task, by its phase."""
 
 
 class RunHeader(Chart, can_focus=False):
@@ -62,6 +64,8 @@ class RunHeader(Chart, can_focus=False):
         ink: RGB = colors.lost if bad else colors.gained if state.status in ("training", "done") else colors.text
         started = state.started
         parts = [started.method, started.dataset, started.scenario, started.model] if started else []
+        if state.latents is not None:
+            parts.append(f"latents of {state.latents.cut}")
         if started and started.capacity:
             parts.append(f"{started.memory} {started.capacity}")
         if self.name_text not in parts:
@@ -104,16 +108,33 @@ class RunHeader(Chart, can_focus=False):
             if self.replayed:
                 said = "the recording begins before the run had said what it trains"
             return [(clip(said, width, glyphs), style(colors.muted))]
+        if state.task < 0 and state.phase in BEFORE and state.phase_steps and not state.is_over:
+            return self._before(width, BEFORE[state.phase])
         n = n_tasks(state)
         task = min(n, max(0, state.task) + 1)
         phase = state.phase if not state.is_over else ""
         if phase and state.phase_steps:
             phase += f" {state.phase_step}/{state.phase_steps}"
         tail = f" {100 * state.fraction:3.0f} %  " + (phase if width >= 60 else "")
-        head = f"task {task}/{n} "
+        return self._bar(
+            f"task {task}/{n} ", state.fraction, tail, 30 if width >= 60 and not state.is_over else len(tail), width
+        )
+
+    def _before(self, width: int, name: str) -> list[Part]:
+        """How far what comes before the first task is: its share of the whole is not known yet."""
+        state = self.state
+        share = min(1.0, state.phase_step / state.phase_steps)
+        left = state.pace.of_pass
+        tail = f" {100 * share:3.0f} %  " + (
+            f"{clock(left)} left of it" if left is not None and not self.replayed else ""
+        )
+        return self._bar(f"{name} ", share, tail, 30 if width >= 60 else len(tail), width)
+
+    def _bar(self, head: str, share: float, tail: str, reserved: int, width: int) -> list[Part]:
+        colors, glyphs = self.palette, self.glyphs
         # the bar keeps its length while phases change their names
-        room = max(8, width - len(head) - (30 if width >= 60 and not state.is_over else len(tail)))
-        bar = glyphs.done * round(state.fraction * room)
+        room = max(8, width - len(head) - reserved)
+        bar = glyphs.done * round(share * room)
         return [
             (head, style(colors.text)),
             (bar, style(colors.gained, bold=True)),
