@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from cllab.cli import catalog, data, doctor, inspect, run, table, tui, tune
+from cllab.cli import catalog, cuts, data, doctor, inspect, run, table, tui, tune
 from cllab.cli.options import Runs
 
 app = typer.Typer(
@@ -49,6 +49,7 @@ app.command("compare")(inspect.compare)
 app.command("export")(inspect.export)
 app.command("list")(catalog.list_)
 app.command("explain")(catalog.explain)
+app.command("cuts")(cuts.cuts)
 app.command("data")(data.data)
 app.command("write-data")(data.write_data)
 app.command("table")(table.table)

@@ -13,7 +13,7 @@ import pytest
 GOLDEN = Path(__file__).with_name("golden")
 COMMANDS = (
     *("run", "attach", "replay", "lessons", "resume", "stop", "show", "compare", "export"),
-    *("list", "explain", "data", "write-data", "table", "tune", "check-claims", "doctor"),
+    *("list", "explain", "cuts", "data", "write-data", "table", "tune", "check-claims", "doctor"),
 )
 
 

@@ -88,6 +88,14 @@ MUTANTS = [
         ("enlarged without curves", 'near, (size, size), mode="bicubic"', 'near, (size, size), mode="bilinear"'),
     ),
     *of(
+        "cllab/engine/cuts.py",
+        "tests/cli/test_cuts.py",
+        ("inputs of a group are counted for all", "module.weight[0].numel()", "module.weight[0, 0].numel()"),
+        ("the head does no work", "        network.head(x)\n", "        pass\n"),
+        ("weights below", "whole - held)", "held)"),
+        ("bytes of one number", "return each * math.prod(self.shape)", "return math.prod(self.shape)"),
+    ),
+    *of(
         "cllab/models/_transfer.py",
         TRANSFER,
         ("kernels learn", "value.requires_grad_(False)", "pass"),
