@@ -16,6 +16,7 @@ from cllab.engine.parts import open_dataset, pick_device
 from cllab.engine.run import Session
 from cllab.errors import EXIT_DONE, EXIT_FAILED, EXIT_INTERRUPTED, CllabError, UsageError
 from cllab.io.files import write_atomically, write_error
+from cllab.learner.rng import Rng
 from cllab.record import events as ev
 from cllab.record.lock import LockedError
 from cllab.record.runs import Run
@@ -41,6 +42,8 @@ def precheck(config: RunConfig) -> None:
     if reason:
         raise UsageError(f"scenario '{config.scenario.name}': {reason}")
     data = open_dataset(config, torch.device("cpu"))
+    # what only the data can tell, such as file lists that name images which are not there
+    scenario(scenario.Config(**config.scenario.values)).stream(data, Rng(config.seed))
     networks.precheck(config, data)
 
 

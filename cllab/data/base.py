@@ -265,10 +265,33 @@ def widened(column: Tensor, width: int) -> Tensor:
 
 
 @dataclass(frozen=True)
+class Sessions:
+    """The session in which each sample was taken: a place, a day, an angle.
+
+    Attributes:
+        names: of all sessions, in their order.
+        train: (N,) long on the CPU, the session of every training sample.
+        test: (M,) long on the CPU, likewise of the test samples; -1 for those of none.
+    """
+
+    names: tuple[str, ...]
+    train: Tensor
+    test: Tensor
+
+    def among(self, train: Tensor, test: Tensor) -> Sessions:
+        """Of the training samples at `train` and, as the test samples, those at `test`, (N,) and (M,) long."""
+        return replace(self, train=self.train[train.cpu()], test=self.test[test.cpu()])
+
+
+@dataclass(frozen=True)
 class Dataset:
     """Two splits with their class names.
 
     `train.labels` and `test.labels` are in 0..K-1, the dataset's own order; scenarios renumber them.
+
+    Attributes:
+        sessions: where the samples come in sessions.
+        aside: training samples of classes that are none of the dataset's, 0..A-1, for a front to be made with.
     """
 
     name: str
@@ -278,6 +301,8 @@ class Dataset:
     test: Split
     files: tuple[Sequence[str], Sequence[str]] | None = None
     notes: dict[str, Any] = field(default_factory=dict)
+    sessions: Sessions | None = None
+    aside: Split | None = None
 
     @property
     def n_classes(self) -> int:
@@ -302,7 +327,12 @@ def hold_out(dataset: Dataset) -> Dataset:
         own = order[labels[order] == c]
         out[own[: max(1, len(own) // HELD_OUT) if len(own) > 1 else 0]] = True
     kept, tested = (mask.nonzero().flatten().to(dataset.train.device) for mask in (~out, out))
-    return replace(dataset, train=dataset.train.subset(kept), test=dataset.train.subset(tested), files=None)
+    sessions = dataset.sessions
+    if sessions is not None:
+        taken = sessions.train
+        sessions = replace(sessions, train=taken[kept.cpu()], test=taken[tested.cpu()])
+    train, test = dataset.train.subset(kept), dataset.train.subset(tested)
+    return replace(dataset, train=train, test=test, files=None, sessions=sessions)
 
 
 @dataclass(frozen=True)

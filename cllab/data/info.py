@@ -23,6 +23,8 @@ class DatasetInfo:
         paper: where it was published.
         home: its page.
         model: the default model.
+        sessions: sessions in which its training images were taken; 0 where there are none or the data decide.
+        has_sessions: whether its samples come in sessions.
     """
 
     title: str
@@ -37,6 +39,8 @@ class DatasetInfo:
     paper: str = ""
     home: str = ""
     model: str = "mlp400"
+    sessions: int = 0
+    has_sessions: bool = False
 
 
 @dataclass(frozen=True)

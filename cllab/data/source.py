@@ -197,7 +197,12 @@ class DatasetSource:
             raise DataError(f"{cls.name()}: {_unreadable(error)}") from error
         from cllab.data._images import to_dataset
 
-        return to_dataset(cls.name(), cls.actual_info(content, config), content, device)
+        return cls.finished(to_dataset(cls.name(), cls.actual_info(content, config), content, device), config)
+
+    @classmethod
+    def finished(cls, dataset: Dataset, config: Any) -> Dataset:
+        """The opened dataset with what the source knows of its samples beside their labels."""
+        return dataset
 
     @classmethod
     def content(cls, place: Place, config: Any, progress: Progress) -> Content:

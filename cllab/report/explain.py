@@ -24,6 +24,8 @@ Thing = ComponentSpec | Metric | Preset
 
 DEFAULT_DATASET = "mnist"
 """Whose classes a scenario's picture shows when no dataset is named."""
+SESSION_DATASET = "mnist-nic"
+"""Likewise, of a scenario that needs sessions."""
 FILE_SCENARIO = "benchmark-file"
 """Its tasks are those of a file, which a picture has to read."""
 _NEEDS = {
@@ -128,17 +130,25 @@ def picture(
 
     if scenario == FILE_SCENARIO:
         return _file_picture(values, paper, file, root)
-    n = n_classes or catalog.get("dataset", dataset).facts.get("n_classes")
+    facts = catalog.get("dataset", dataset).facts
+    if catalog.get("scenario", scenario).facts.get("needs_sessions") and not facts.get("has_sessions"):
+        return f"'{dataset}' has no sessions, which scenario '{scenario}' needs"
+    n, sessions = n_classes or facts.get("n_classes"), int(facts.get("sessions") or 0)
+    values = {**values, "seed": seed}
     if not n:
         return f"the picture of tasks and classes depends on the folder that '{dataset}' reads"
     try:
-        found = pictures.shares(scenario, values, int(n))
+        found = pictures.shares(scenario, values, int(n), sessions)
     except UsageError as error:
         raise UsageError(f"scenario '{scenario}' with the {n} classes of {dataset}: {error}") from None
-    order = pictures.classes(scenario, values, int(n), dataset, seed)
-    by_seed = f", seed {seed}" if values.get("class_order") in ("rainbow-memory", "random") else ""
+    order = pictures.classes(scenario, values, int(n), dataset, seed, sessions)
+    drawn = values.get("class_order") in ("rainbow-memory", "random") or values.get("order") == -1
+    by_seed = f", seed {seed}" if drawn else ""
     title = paper.bold(f"which task gets how much of which class ({dataset}, {n} classes{by_seed})")
-    return f"{title}\n{pictures.draw(found, min(paper.width, 100), classes=order, ascii=not paper.unicode)}"
+    told = pictures.draw(
+        found, min(paper.width, 100), classes=order, ascii=not paper.unicode, grouped="order" in values
+    )
+    return f"{title}\n{told}"
 
 
 def _file_picture(values: Mapping[str, Any], paper: Paper, file: str, root: str | None) -> str:
@@ -180,8 +190,9 @@ def _component(spec: ComponentSpec, catalog: Catalog, paper: Paper, sets: Sequen
         given = _assigned(sets, spec.name)
         file = str(given.pop("dataset.file", "")) if spec.name == FILE_SCENARIO else ""
         values = spec.parse(given)
+        usual = SESSION_DATASET if spec.facts.get("needs_sessions") else DEFAULT_DATASET
         try:
-            parts.append(picture(spec.name, values, dataset or DEFAULT_DATASET, catalog, paper, file=file))
+            parts.append(picture(spec.name, values, dataset or usual, catalog, paper, file=file))
         except CllabError as error:
             if sets:
                 raise

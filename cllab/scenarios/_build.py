@@ -10,7 +10,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from cllab.data.base import Dataset, Split, Transform
+from cllab.data.base import Dataset, Split, TestSet, Transform
 from cllab.errors import UsageError
 from cllab.learner.rng import Rng
 from cllab.scenarios.base import Scenario, Stream, Task, class_counts
@@ -102,8 +102,13 @@ class Relabeled:
             has_label=has_label,
         )
 
-    def stream(self, tasks: Sequence[Task], kind: str, **notes: Any) -> Stream:
-        """The stream of `tasks`; `kind` is "online" or "offline"."""
+    def test_set(self, name: str, rows: Rows) -> TestSet:
+        """A test set that stands apart from the tasks, of test `rows`."""
+        split = self._split(self.dataset.test, rows, None)
+        return TestSet(name, split, tuple(np.unique(self.test[rows]).tolist()))
+
+    def stream(self, tasks: Sequence[Task], kind: str, apart: Sequence[TestSet] = (), **notes: Any) -> Stream:
+        """The stream of `tasks`, with test sets `apart` or each task's own; `kind` is "online" or "offline"."""
         tasks = tuple(tasks)
         return Stream(
             tasks=tasks,
@@ -112,6 +117,7 @@ class Relabeled:
             online=kind == "online",
             counts=class_counts(tasks, self.n_classes),
             notes=notes,
+            apart=tuple(apart),
         )
 
     def _split(self, split: Split, rows: Rows, transform: Transform | None) -> Split:

@@ -27,6 +27,7 @@ class ScenarioInfo:
         has_boundaries: whether the learner is told when a task ends.
         has_task_labels: whether the learner is given the task's number at test time.
         has_class_tasks: whether a task owns classes (False for permuted and rotated: all tasks share all classes).
+        needs_sessions: whether the samples must come in sessions.
     """
 
     title: str
@@ -34,6 +35,7 @@ class ScenarioInfo:
     has_boundaries: bool = True
     has_task_labels: bool = False
     has_class_tasks: bool = True
+    needs_sessions: bool = False
 
 
 class Scenario:

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from cllab.errors import CllabError, UsageError
 from cllab.scenarios import _split_files as split_files
+from cllab.scenarios import _units as units
 from cllab.scenarios._mix import exchange
 from cllab.scenarios._order import class_order
 from cllab.scenarios._parts import equal_parts, half_parts, kept_tasks, no_half, too_many
@@ -30,17 +31,20 @@ _EACH = 10_000
 """Images of a class in the picture; enough to make rounding invisible."""
 
 
-def shares(name: str, config: Mapping[str, Any], n_classes: int) -> Shares:
+def shares(name: str, config: Mapping[str, Any], n_classes: int, n_sessions: int = 0) -> Shares:
     """(E, K) expected fraction of every class's training images that each task gets, classes in stream order.
 
     Args:
         name: the scenario.
-        config: its complete values.
+        config: its complete values; the run's seed may be among them.
         n_classes: classes of the dataset, taken to be of equal size.
+        n_sessions: its training sessions, taken to be of equal size; 0 where only the data tell.
 
     Raises:
         UsageError: when the scenario cannot be made of so many classes, or is not known.
     """
+    if name in units.SCENARIOS:
+        return _units(_planned(name, config, n_classes, n_sessions), n_classes, n_sessions or units.USUAL)
     tasks = int(config["tasks"])
     if name in ("permuted", "rotated"):
         return np.ones((tasks, n_classes))
@@ -64,7 +68,9 @@ def shares(name: str, config: Mapping[str, Any], n_classes: int) -> Shares:
     raise UsageError(f"no picture of scenario '{name}'")
 
 
-def classes(name: str, config: Mapping[str, Any], n_classes: int, dataset: str, seed: int) -> list[int] | None:
+def classes(
+    name: str, config: Mapping[str, Any], n_classes: int, dataset: str, seed: int, n_sessions: int = 0
+) -> list[int] | None:
     """The dataset's class behind every column of `shares`, None where only the data tell (published split files).
 
     Args:
@@ -73,7 +79,10 @@ def classes(name: str, config: Mapping[str, Any], n_classes: int, dataset: str, 
         n_classes: classes of the dataset.
         dataset: its name; CIFAR's order is published by class.
         seed: of the run.
+        n_sessions: training sessions of the dataset; 0 where only the data tell.
     """
+    if name in units.SCENARIOS:
+        return units.appearance(_planned(name, {**config, "seed": seed}, n_classes, n_sessions))
     if name in ("permuted", "rotated"):
         return list(range(n_classes))
     if "class_order" not in config:
@@ -94,6 +103,7 @@ def draw(
     classes: Sequence[int] | None = None,
     ascii: bool = False,
     max_rows: int = 30,
+    grouped: bool = False,
 ) -> str:
     """A picture of `shares` (E, K), one line a task, at most `width` columns wide.
 
@@ -102,10 +112,17 @@ def draw(
 
     Classes stand side by side, several to a cell where there are more than fit; a cell's shade, and where there is room
     its number, is the share of those classes' images that the task gets. The last column is the task's share of all
-    images. More than `max_rows` tasks are shown without those in the middle.
+    images. More than `max_rows` tasks are shown without those in the middle or, with `grouped`, several to a line.
     """
     n_tasks, n_classes = shares.shape
     labels = [f"task {t + 1}" for t in range(n_tasks)]
+    if grouped and n_tasks > max_rows:
+        each = -(-n_tasks // max_rows)
+        first = np.arange(0, n_tasks, each)
+        shares = np.add.reduceat(shares, first, axis=0)
+        ends = [(t + 1, min(t + each, n_tasks)) for t in first.tolist()]
+        labels = [f"tasks {a}-{b}" if a < b else f"task {a}" for a, b in ends]
+        n_tasks = len(labels)
     left = max(len(label) for label in labels) + 2
     right = 7 if width >= 48 else 0
     group = _group(shares, max(1, width - left - right))
@@ -126,6 +143,23 @@ def draw(
         lines.append(f"{labels[t]:<{left}}{row}{total}".rstrip())
     lines += ["", _legend(cells, blocks, group, width, named)]
     return "\n".join(lines)
+
+
+def _planned(name: str, config: Mapping[str, Any], n_classes: int, n_sessions: int) -> units.Tasks:
+    if config.get("lists"):
+        raise UsageError("the tasks are those of the published file lists")
+    has = np.ones((n_classes, n_sessions or units.USUAL), bool)
+    return units.planned(name, config, has, int(config.get("seed", 1)))
+
+
+def _units(tasks: units.Tasks, n_classes: int, n_sessions: int) -> Shares:
+    """(E, K) with the classes in the order in which they are first seen."""
+    place = {c: i for i, c in enumerate(units.appearance(tasks))}
+    out = np.zeros((len(tasks), n_classes))
+    for t, held in enumerate(tasks):
+        for c, _ in held:
+            out[t, place[c]] += 1 / n_sessions
+    return out
 
 
 def _refuse(reason: str | None) -> None:

@@ -63,6 +63,12 @@ def problems(config: RunConfig, catalog: Catalog) -> Iterator[str]:
     tasks = config.scenario.values.get("tasks")
     if scenario.facts.get("has_class_tasks", True) and n_classes and tasks and tasks > n_classes:
         yield f"scenario.tasks = {tasks} is more than the {n_classes} classes of '{dataset.name}'"
+    if scenario.facts.get("needs_sessions") and not dataset.facts.get("has_sessions"):
+        have = ", ".join(s.name for s in catalog.all("dataset") if s.facts.get("has_sessions"))
+        yield (
+            f"scenario.name = '{scenario.name}' needs samples that come in sessions, which '{dataset.name}' does not "
+            f"have; use {have}"
+        )
     policies = method.facts.get("policies")
     if policies and capacity > 0 and memory.name not in policies:
         yield f"memory.name = '{memory.name}' does not work with method '{method.name}'; use {' or '.join(policies)}"

@@ -8,9 +8,11 @@ time that a whole run takes.
 from __future__ import annotations
 
 import random
+import shlex
 import signal
 import sys
 import time
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -67,7 +69,10 @@ def whole_run(store: RunStore, method: str) -> tuple[Run, float]:
 
 @pytest.mark.slow
 @pytest.mark.skipif(sys.platform == "win32", reason="POSIX signals")
-def test_sixty_kills_over_seven_methods_change_no_number(store: RunStore) -> None:
+def test_sixty_kills_over_seven_methods_change_no_number(store: RunStore, monkeypatch: pytest.MonkeyPatch) -> None:
+    # checkpoints come by the clock, at most once a second, which is as long as these runs train
+    monkeypatch.setenv("CLLAB_WORKER_CMD", f"{shlex.quote(sys.executable)} -m tests.engine.hasty_worker")
+    monkeypatch.chdir(Path(__file__).parents[2])
     draw = random.Random(SEED)
     whole = {method: whole_run(store, method) for method in METHODS}
     kills = early = without = chains = 0
@@ -98,3 +103,4 @@ def test_sixty_kills_over_seven_methods_change_no_number(store: RunStore) -> Non
         assert told(run) == told(reference), f"{method}, chain {chains}"
     print(f"{kills} kills in {chains} runs, {early} in the first 100 ms, {without} before a first checkpoint")
     assert early >= 10
+    assert kills - without >= 20, "killed between checkpoints"

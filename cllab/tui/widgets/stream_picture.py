@@ -28,7 +28,7 @@ class StreamPicture(Widget):
     def __init__(self, id: str | None = None) -> None:
         super().__init__(id=id)
         self.border_title = "the stream"
-        self._asked: tuple[str, str, int | None, str] | None = None
+        self._asked: tuple[str, str, int | None, str, int] | None = None
         self._ready = False
 
     def _make_ready(self) -> None:
@@ -40,7 +40,9 @@ class StreamPicture(Widget):
         config = draft.config
         values = {**config.scenario.values, "seed": config.seed}
         n_classes = config.dataset.values.get("n_classes", draft.component("dataset").facts.get("n_classes"))
-        asked = (config.scenario.name, json.dumps(values, sort_keys=True, default=str), n_classes, config.dataset.name)
+        told = json.dumps(values, sort_keys=True, default=str)
+        sessions = int(draft.component("dataset").facts.get("sessions") or 0)
+        asked = (config.scenario.name, told, n_classes, config.dataset.name, sessions)
         if asked != self._asked:
             self._asked = asked
             self.border_title = f"the stream: {config.scenario.name}"
@@ -55,21 +57,29 @@ class StreamPicture(Widget):
             return Text("the classes are known when the data are there", style="dim")
         width, height = self.size
         ascii_only = cast("CllabApp", self.app).glyphs.ascii
-        name, values, n_classes, dataset = self._asked
-        return Text(
-            draw(name, values, n_classes, dataset, width, height, ascii_only), no_wrap=True, overflow="ellipsis"
-        )
+        name, values, n_classes, dataset, sessions = self._asked
+        told = draw(name, values, n_classes, dataset, sessions, width, height, ascii_only)
+        return Text(told, no_wrap=True, overflow="ellipsis")
 
 
 @functools.lru_cache(maxsize=64)
-def draw(name: str, values: str, n_classes: int, dataset: str, width: int, height: int, ascii_only: bool) -> str:
+def draw(
+    name: str, values: str, n_classes: int, dataset: str, sessions: int, width: int, height: int, ascii_only: bool
+) -> str:
     """The picture as text, with the classes in the order of the run's seed, or why there is none."""
     from cllab.scenarios import picture
 
     config: dict[str, Any] = json.loads(values)
     try:
-        found = picture.shares(name, config, n_classes)
-        order = picture.classes(name, config, n_classes, dataset, int(config["seed"]))
+        found = picture.shares(name, config, n_classes, sessions)
+        order = picture.classes(name, config, n_classes, dataset, int(config["seed"]), sessions)
     except (CllabError, KeyError, ValueError) as error:
         return str(error)
-    return picture.draw(found, max(20, width), classes=order, ascii=ascii_only, max_rows=max(1, height - 3))
+    return picture.draw(
+        found,
+        max(20, width),
+        classes=order,
+        ascii=ascii_only,
+        max_rows=max(1, height - 3),
+        grouped="order" in config,
+    )

@@ -154,11 +154,15 @@ MUTANTS = [
         ),
     ),
     *of(
-        "cllab/scenarios/_pixels.py",
+        "cllab/data/_pixelmap.py",
         f"{FOLDER}/test_scenario_pixels.py {FOLDER}/test_scenario_oracles.py",
         ("clockwise", ".rotate(angle, resample", ".rotate(-angle, resample"),
         ("bilinear", "Image.Resampling.NEAREST, fillcolor=0", "Image.Resampling.BILINEAR, fillcolor=0"),
         ("the border is the first pixel", "            out *= inside\n", "            pass\n"),
+    ),
+    *of(
+        "cllab/scenarios/_pixels.py",
+        f"{FOLDER}/test_scenario_pixels.py {FOLDER}/test_scenario_oracles.py",
         (
             "one permutation for all",
             "return [torch.randperm(n_pixels, generator=generator) for _ in range(tasks)]",
