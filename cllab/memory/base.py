@@ -10,7 +10,8 @@ import torch
 from torch import Tensor
 
 from cllab.data.augment._draw import deliver
-from cllab.data.base import Split, TensorImages, join
+from cllab.data.base import Images, Split, join
+from cllab.memory._slots import Slots
 
 if TYPE_CHECKING:
     from cllab.learner.learner import Learner
@@ -54,9 +55,8 @@ class Memory:
     Attributes:
         capacity: how many samples it may hold.
         payload_name: what is stored, "images" or "latents".
-        columns: by name, each (M, ...) on the device: images uint8, or the latents in their place, labels, ids, tasks,
-            entered long, scores float; and the columns of the splits that it was offered, for methods that store more.
-            What was taken from it, splits too, stays what it is when the memory is updated.
+        slots: where samples lie. What was taken from the memory, columns and splits, stays what it is when the memory
+            is updated.
     """
 
     info: ClassVar[MemoryInfo]
@@ -73,7 +73,7 @@ class Memory:
         self.added = 0
         self.evicted = 0
         empty = torch.empty(0, dtype=torch.long, device=device)
-        self.columns: dict[str, Tensor] = {
+        self.columns = {
             "images": torch.empty(0, *payload.shape, dtype=payload.dtype, device=device),
             "labels": empty,
             "ids": empty,
@@ -82,8 +82,18 @@ class Memory:
             "scores": torch.empty(0, device=device),
         }
 
+    @property
+    def columns(self) -> dict[str, Tensor]:
+        """By name, each (M, ...) on the device: images uint8, or the latents in their place; labels, ids, tasks and
+        entered, long; scores, float; and the columns of the splits that were offered, for methods that store more."""
+        return self.slots.columns()
+
+    @columns.setter
+    def columns(self, value: dict[str, Tensor]) -> None:
+        self.slots = Slots(value)
+
     def __len__(self) -> int:
-        return len(self._held()["labels"])
+        return self.slots.size
 
     def begin_run(self, learner: Learner) -> None:
         """Called once before the first task."""
@@ -95,7 +105,7 @@ class Memory:
         """
         if self.capacity == 0 or len(new) == 0:
             return
-        candidates = self.candidates(new, learner)
+        candidates = self._candidates(self._split(), new, learner)
         if len(candidates) <= self.capacity:
             positions = torch.arange(len(candidates), device=self.device)
             scores = None
@@ -113,18 +123,20 @@ class Memory:
 
     def candidates(self, new: Split, learner: Learner) -> Split:
         """What is stored now, then `new`, as one split."""
+        return self._candidates(self.split(), new, learner)
+
+    def _candidates(self, stored: Split, new: Split, learner: Learner) -> Split:
         task = torch.full((len(new),), learner.task, dtype=torch.long, device=self.device)
         origin = task if new.origin is None else new.origin
-        offered = replace(new, origin=origin, ids=new.sample_ids())
-        return join(self.split(), offered)
+        return join(stored, replace(new, origin=origin, ids=new.sample_ids()))
 
     def split(self) -> Split:
         """The stored samples as a split, to train or evaluate on."""
-        columns = self.columns
-        index = torch.arange(len(columns["labels"]), device=self.device)
-        more = {name: column for name, column in columns.items() if name not in OWN}
-        images = TensorImages(columns["images"])
-        return Split(images, index, columns["labels"], columns["tasks"], None, columns["ids"], more)
+        return view(*self.slots.lend(), self.slots.columns("images"))
+
+    def _split(self) -> Split:
+        """The same, to look at before the next update and not to give away."""
+        return view(*self.slots.images(), self.slots.columns("images"))
 
     def retrieve(self, n: int, generator: torch.Generator) -> tuple[Tensor, Tensor, Tensor]:
         """`n` samples, uniformly without replacement (all when fewer are stored).
@@ -134,8 +146,7 @@ class Memory:
         """
         n = min(n, len(self))
         chosen = deliver(torch.randperm(len(self), generator=generator)[:n], self.device)
-        held = self._held()
-        return held["images"].index_select(0, chosen), held["labels"].index_select(0, chosen), chosen
+        return self.slots.rows("images", chosen), self.slots.rows("labels", chosen), chosen
 
     def payload(self, name: str, positions: Tensor) -> Tensor:
         """(n, ...) of the column `name` at `positions` (n,), as `retrieve` gives them.
@@ -143,7 +154,7 @@ class Memory:
         Raises:
             KeyError: when nothing that was offered had such a column.
         """
-        return self._held()[name].index_select(0, positions)
+        return self.slots.rows(name, positions)
 
     def counts(self, column: str, n: int) -> Tensor:
         """(n,) long on the CPU: stored samples per value of a column ("labels", "tasks")."""
@@ -178,28 +189,34 @@ class Memory:
         return out
 
     def _held(self) -> dict[str, Tensor]:
-        """The columns, to look at before the next update and not to give away."""
-        return self.columns
+        """The columns in any order, to look at before the next update and not to give away."""
+        return self.slots.views()
 
     def _keep(self, candidates: Split, positions: Tensor, scores: Tensor | None, learner: Learner) -> None:
-        n_old = len(self)
-        old = positions < n_old
-        entered = torch.full((len(candidates),), learner.step, dtype=torch.long, device=self.device)
-        if n_old:
-            entered[:n_old] = self.columns["entered"]
-        blank = torch.full((len(positions),), float("nan"), device=self.device)
-        kept_old = int(old.sum())
-        self.columns = {
-            "images": _gather(candidates, positions, learner),
-            "labels": candidates.labels[positions],
-            "ids": candidates.sample_ids()[positions],
-            "tasks": candidates.origin[positions] if candidates.origin is not None else torch.zeros_like(positions),
-            "entered": entered[positions],
-            "scores": blank if scores is None else scores.to(blank.dtype),
-            **{name: column[positions] for name, column in candidates.columns.items()},
+        """Hold the candidates at `positions` (m,) long, with a score each: stored ones stay in their slots."""
+        n_old, new = len(self), positions >= len(self)
+        come = positions[new]
+        entered = torch.full_like(come, learner.step)
+        rows = {
+            "images": _gather(candidates, come, learner),
+            "labels": candidates.labels[come],
+            "ids": candidates.sample_ids()[come],
+            "tasks": torch.zeros_like(come) if candidates.origin is None else candidates.origin[come],
+            "entered": entered,
+            "scores": torch.full(come.shape, float("nan"), device=self.device),
+            **{name: column[come] for name, column in candidates.columns.items()},
         }
-        self.added += len(positions) - kept_old
-        self.evicted += n_old - kept_old
+        self.slots.keep(positions, new, rows, max(self.capacity, len(positions)))
+        blank = torch.full(positions.shape, float("nan"), device=self.device)
+        self.slots.assign("scores", blank if scores is None else scores)
+        self.added += len(come)
+        self.evicted += n_old - (len(positions) - len(come))
+
+
+def view(images: Images, index: Tensor, columns: Mapping[str, Tensor]) -> Split:
+    """The samples at `index` (M,) of `images` as a split, with their `columns`, (M, ...) each."""
+    more = {name: column for name, column in columns.items() if name not in OWN}
+    return Split(images, index, columns["labels"], columns["tasks"], None, columns["ids"], more)
 
 
 def _blank(name: str, column: Tensor) -> bool:
@@ -208,6 +225,8 @@ def _blank(name: str, column: Tensor) -> bool:
 
 def _gather(split: Split, positions: Tensor, learner: Learner, chunk: int = 4096) -> Tensor:
     """Raw pixels at `positions` (m,), read in chunks so that a lazily decoded split stays within its budget."""
+    if len(positions) == 0:
+        return torch.empty(0, *split.shape, dtype=split.images.dtype, device=positions.device)
     if len(positions) <= chunk:
         return split.fetch(positions)
     return torch.cat([split.fetch(part) for part in learner.passes.over(torch.split(positions, chunk))])

@@ -43,7 +43,7 @@ class Prototype(Memory):
     def update(self, new: Split, learner: Learner) -> None:
         if self.capacity == 0 or len(new) == 0:
             return
-        candidates = self.candidates(new, learner)
+        candidates = self._candidates(self._split(), new, learner)
         positions, scores = self.choose(candidates, learner)
         self._keep(candidates, positions, scores, learner)
 

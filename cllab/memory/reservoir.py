@@ -4,8 +4,7 @@ Vitter, "Random sampling with a reservoir", ACM TOMS 1985, Algorithm R; for repl
 arXiv:1902.10486. `rule = "published"` is the off-by-one of Rainbow Memory's code, which inserts with probability K /
 seen instead of K / (seen + 1).
 
-Samples lie in slots that are allocated once and written in place, so that an update costs what it writes, not what the
-memory holds; columns that were given away are left alone, and the next update goes on in a copy.
+Positions are slots: an update costs what it writes, not what the memory holds.
 """
 
 from __future__ import annotations
@@ -18,9 +17,9 @@ import torch
 from torch import Tensor
 
 from cllab.data.augment._draw import deliver
-from cllab.data.base import Split, nothing, widened
+from cllab.data.base import Split
 from cllab.learner.learner import Learner
-from cllab.memory.base import OWN, Memory, MemoryInfo, Payload, _gather
+from cllab.memory.base import Memory, MemoryInfo, Payload, _gather
 from cllab.settings.spec import param
 
 FEW = 64
@@ -41,24 +40,8 @@ class Reservoir(Memory):
         )
 
     def __init__(self, config: Any, capacity: int, payload: Payload, device: torch.device) -> None:
-        self.seen = 0
-        self._slots: dict[str, Tensor] = {}
-        self._filled: dict[str, Tensor] = {}
-        self._lent = False
         super().__init__(config, capacity, payload, device)
-
-    @property
-    def columns(self) -> dict[str, Tensor]:
-        """The filled slots."""
-        self._lent = True
-        return dict(self._filled)
-
-    @columns.setter
-    def columns(self, value: dict[str, Tensor]) -> None:
-        self._filled, self._slots = value, {}
-
-    def _held(self) -> dict[str, Tensor]:
-        return self._filled
+        self.seen = 0
 
     def update(self, new: Split, learner: Learner) -> None:
         if self.capacity == 0 or len(new) == 0:
@@ -92,6 +75,7 @@ class Reservoir(Memory):
         source = deliver(torch.tensor(list(last.values())), self.device)
         count = len(source)
         task = torch.full((count,), learner.task, dtype=torch.long, device=self.device)
+        more = {name: column.index_select(0, source) for name, column in new.columns.items()}
         rows = {
             "images": _gather(new, source, learner),
             "labels": new.labels[source],
@@ -100,43 +84,7 @@ class Reservoir(Memory):
             "entered": torch.full((count,), learner.step, dtype=torch.long, device=self.device),
             "scores": torch.full((count,), float("nan"), device=self.device),
         }
-        for name in {*self._filled, *new.columns} - {*OWN}:
-            rows[name] = self._more(name, new, source)
-        self._open(size)
-        for name, values in rows.items():
-            self._slots[name].index_copy_(0, where, values)
-
-    def _more(self, name: str, new: Split, source: Tensor) -> Tensor:
-        """The column `name` of what is written, as wide as it is in the slots, which get it where they had none."""
-        known = self._filled.get(name)
-        if name in new.columns:
-            values = new.columns[name].index_select(0, source).detach()
-        else:
-            assert known is not None
-            values = nothing(len(source), known)
-        held = nothing(len(self), values) if known is None else known
-        width = max(values.shape[1], held.shape[1]) if values.dim() > 1 else 0
-        wide = widened(held, width)
-        if wide is not known:
-            self._filled, self._slots = {**self._filled, name: wide}, {}
-        return widened(values, width)
-
-    def _open(self, size: int) -> None:
-        """Slots that nobody else looks at, the first `size` of them counted as filled."""
-        n = len(self)
-        if self._lent or not self._slots:
-            self._slots = {k: v.new_empty(self.capacity, *v.shape[1:]) for k, v in self._filled.items()}
-            for name, column in self._filled.items():
-                self._slots[name][:n] = column
-        elif size == n:
-            return
-        self._lent = False
-        self._filled = {name: slots[:size] for name, slots in self._slots.items()}
-
-    def state_dict(self) -> dict[str, Any]:
-        # a file holds the whole storage of a view
-        columns = {name: column.clone() for name, column in self._filled.items()}
-        return {"columns": columns, "added": self.added, "evicted": self.evicted, "own": self.own_state()}
+        self.slots.write(where, {**rows, **more}, size, self.capacity)
 
     def own_state(self) -> dict[str, Any]:
         return {"seen": self.seen}

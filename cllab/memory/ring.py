@@ -16,10 +16,10 @@ import torch
 from torch import Tensor
 
 from cllab.data.augment._draw import deliver
-from cllab.data.base import Split, nothing, widened
+from cllab.data.base import Split, TensorImages, nothing, widened
 from cllab.errors import UsageError
 from cllab.learner.learner import Learner
-from cllab.memory.base import Memory, MemoryInfo, Payload
+from cllab.memory.base import Memory, MemoryInfo, Payload, view
 from cllab.settings.spec import param
 
 NONE: Mapping[str, Tensor] = {}
@@ -106,6 +106,15 @@ class Ring(Memory):
             more = {column: values[part] for column, values in new.columns.items()}
             self.write(new.fetch(part), new.labels[part], new.sample_ids()[part], learner, part=name, columns=more)
             end = start
+
+    def split(self) -> Split:
+        columns = self.columns
+        return view(TensorImages(columns["images"]), torch.arange(len(self), device=self.device), columns)
+
+    _split = split
+
+    def _held(self) -> dict[str, Tensor]:
+        return self.columns
 
     def retrieve(self, n: int, generator: torch.Generator) -> tuple[Tensor, Tensor, Tensor]:
         n = min(n, len(self))

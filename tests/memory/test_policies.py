@@ -104,7 +104,7 @@ def test_a_reservoir_nobody_looks_into_stays_where_it_is() -> None:
     places = set()
     for i in range(20):
         memory.update(split_of(torch.arange(8), first=8 * i), learner)
-        places.add(memory._held()["images"].data_ptr())
+        places.add(memory.slots.views()["images"].data_ptr())
         memory.retrieve(5, torch.Generator())
         memory.counts("labels", 10), memory.bytes(), len(memory)
     assert len(places) == 1
@@ -438,7 +438,7 @@ def test_bytes_are_what_the_columns_take() -> None:
     learner = make_learner(memory, shape=(3, 4, 5))
     memory.update(split_of(torch.arange(100) % 10, shape=(3, 4, 5)), learner)
     assert memory.bytes() == {"images": 30 * 60, "labels": 30 * 8, "ids": 30 * 8, "tasks": 30 * 8, "entered": 30 * 8}
-    memory.columns["scores"] = torch.zeros(30)
+    memory.columns = {**memory.columns, "scores": torch.zeros(30)}
     assert memory.bytes()["scores"] == 30 * 4
 
 

@@ -4,6 +4,7 @@ from tests.mutations.mutant import of
 
 ORACLES = "tests/memory/test_oracles.py"
 POLICIES = "tests/memory/test_policies.py"
+SLOTS = "tests/memory/test_slots.py tests/memory/test_columns.py"
 
 
 def some(*names: str) -> str:
@@ -18,8 +19,9 @@ MUTANTS = [
             "ranks_within_a_class_follow_the_given_order",
             "after_many_updates_the_memory_is_full_and_no_fuller",
             "every_class_gets_its_quota_and_scores_are_kept_beside_the_samples",
-        ),
-        ("what is stored is not a candidate", "return join(self.split(), offered)", "return offered"),
+        )
+        + f" {SLOTS}",
+        ("what is stored is not a candidate", "return join(stored, replace(", "return (replace("),
         (
             "the task of a sample is the current one",
             "origin = task if new.origin is None else new.origin",
@@ -27,26 +29,22 @@ MUTANTS = [
         ),
         (
             "draws with replacement",
-            "torch.randperm(len(self), generator=generator)[:n], self.device)\n        held =",
-            "torch.randint(len(self), (n,), generator=generator), self.device)\n        held =",
+            "torch.randperm(len(self), generator=generator)[:n], self.device)",
+            "torch.randint(len(self), (n,), generator=generator), self.device)",
         ),
         (
             "draws the first ones",
-            "torch.randperm(len(self), generator=generator)[:n], self.device)\n        held =",
-            "torch.arange(n), self.device)\n        held =",
+            "torch.randperm(len(self), generator=generator)[:n], self.device)",
+            "torch.arange(n), self.device)",
         ),
         (
             "labels of other samples are drawn",
-            'held["labels"].index_select(0, chosen), chosen',
-            'held["labels"][:n], chosen',
+            'self.slots.rows("labels", chosen), chosen',
+            'self.slots.views()["labels"][:n], chosen',
         ),
-        (
-            "an old sample counts as entered now",
-            '            entered[:n_old] = self.columns["entered"]',
-            "            pass",
-        ),
-        ("kept samples count as added", "self.added += len(positions) - kept_old", "self.added += len(positions)"),
-        ("scores are lost", '"scores": blank if scores is None else scores.to(blank.dtype)', '"scores": blank'),
+        ("a sample entered at the first step", "torch.full_like(come, learner.step)", "torch.zeros_like(come)"),
+        ("kept samples count as added", "self.added += len(come)", "self.added += len(positions)"),
+        ("scores are lost", "blank if scores is None else scores)", "blank)"),
         (
             "one more than the capacity",
             "if len(candidates) <= self.capacity:",
@@ -67,6 +65,38 @@ MUTANTS = [
             "filling in order instead of at random",
             "noise = torch.rand(len(chosen), generator=generator).to(chosen.device)",
             "noise = torch.arange(len(chosen)) / (len(chosen) + 1)",
+        ),
+    ),
+    *of(
+        "cllab/memory/_slots.py",
+        SLOTS,
+        (
+            "columns in the order of slots",
+            "column[: self.size].clone() if order is None else",
+            "column[: self.size] if True else",
+        ),
+        ("rows of other samples", "where = positions if self._order is None else", "where = positions if True else"),
+        (
+            "an order that is not the policy's",
+            "        self._order = order\n",
+            "        self._order = order.sort().values\n",
+        ),
+        ("samples beyond the filled slots stay there", "stays = slots < m", "stays = slots >= 0"),
+        ("samples that move are lost", "name: column[move] for", "name: column[: len(move)] for"),
+        ("slots of samples that stay are written", "taken[slots[stays]] = True", "taken[slots[~stays]] = True"),
+        ("what was lent is written to", "and (self._lent is None or self._lent() is None):", "and True:"),
+        ("every write goes on in a copy", 'if len(self._columns["labels"]) >= capacity and', "if False and"),
+        ("a copy is empty", "self._columns[name][: self.size] = column[: self.size]", "pass"),
+        ("a sample without a column has the former one's", "if name not in rows}", "if False}"),
+        (
+            "a column that comes later is zero",
+            "column = nothing(capacity, values)",
+            "column = 0 * nothing(capacity, values).nan_to_num()",
+        ),
+        (
+            "assigned in the order of slots",
+            "slice(0, self.size) if self._order is None else self._order",
+            "slice(0, self.size)",
         ),
     ),
     *of(
