@@ -98,11 +98,11 @@ def plan(
     replay: Replay,
     batch_size: int,
     drop_last: bool,
-    order: torch.Generator,
-    order_replay: torch.Generator,
+    orders: tuple[torch.Generator, torch.Generator],
     device: torch.device,
 ) -> Plan:
-    """An epoch over `n` samples of the stream and `n_memory` stored ones; `order` draws the order of the stream's."""
+    """An epoch over `n` samples of the stream and `n_memory` stored ones; `orders` draw the order of each of both."""
+    order, order_replay = orders
     if replay == "half" and n_memory:
         n_half = batch_size // 2
         n_stream = batch_size - n_half

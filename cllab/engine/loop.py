@@ -179,8 +179,8 @@ class Loop:
                 position.order = states(orders)
             else:
                 set_states(orders, position.order)
-            order, order_replay = next(iter(orders.values())), orders[REPLAY["order"]]
-            drawn = plan(len(split), n_memory, replay, batch_size, phase.drop_last, order, order_replay, learner.device)
+            both = next(iter(orders.values())), orders[REPLAY["order"]]
+            drawn = plan(len(split), n_memory, replay, batch_size, phase.drop_last, both, learner.device)
             mix, before = phase.cutmix and self._cutmix, position.epoch * len(drawn.cuts)
             drawn = drawn.first(total - before)
             for batch in prepared(learner, whole, ids, drawn, position, mix, name):

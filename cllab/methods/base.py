@@ -58,8 +58,12 @@ class MethodInfo:
     uses_memory: bool = True
 
 
-FORMER = frozenset({"begin_task", "end_task", "rehearse", "after_fit", "offered", "planned_steps"})
-"""Hooks that methods had before they yielded pieces; one that is still there would be passed over silently."""
+PIECE = "yield what it does from learn, as Work"
+FORMER = {
+    **dict.fromkeys(("begin_task", "end_task", "rehearse", "after_fit", "offered", "planned_steps"), PIECE),
+    "parameters": "say which weights a phase trains with its Optim: Phase(..., optim=Optim((Group(which),)))",
+}
+"""Hooks that methods had once, and what to do instead; one that is still there would be passed over silently."""
 
 
 class Method:
@@ -78,8 +82,8 @@ class Method:
 
     def __init_subclass__(cls) -> None:
         super().__init_subclass__()
-        if former := sorted(FORMER & vars(cls).keys()):
-            raise TypeError(f"{cls.__name__}.{former[0]} is never called: yield what it does from learn, as Work")
+        if former := sorted(FORMER.keys() & vars(cls).keys()):
+            raise TypeError(f"{cls.__name__}.{former[0]} is never called: {FORMER[former[0]]}")
 
     @classmethod
     def variant(cls, config: Any) -> type[Method]:

@@ -87,6 +87,10 @@ def test_a_method_file_is_described_once_and_again_when_it_changes(
             OWN.read_text().replace("    def _keep(self):", "    def end_task(self, task, loop):"),
             "TypeError: MyMethod.end_task is never called: yield what it does from learn, as Work",
         ),
+        (
+            OWN.read_text().replace("    def _keep(self):", "    def parameters(self):"),
+            "TypeError: MyMethod.parameters is never called: say which weights a phase trains with its Optim: Phase",
+        ),
     ],
 )
 def test_a_broken_method_file_gives_one_clear_line(

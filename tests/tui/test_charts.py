@@ -30,16 +30,16 @@ from cllab.tui.view import (
     short,
     size,
 )
-from cllab.tui.widgets.bars import bar_rows
+from cllab.tui.widgets.bars import Bar, bar_rows
 from cllab.tui.widgets.big import large
 from cllab.tui.widgets.chart import Chart, center, clip, wrap
-from cllab.tui.widgets.composition import Composition, split_bar
+from cllab.tui.widgets.composition import Composition, Share, split_bar
 from cllab.tui.widgets.heat_strip import HeatStrip
 from cllab.tui.widgets.line_chart import GUTTER, LARGEST, Axis, LineChart, fitted_axis, spread, with_numbers
 from cllab.tui.widgets.matrix import AccuracyMatrix
 from cllab.tui.widgets.memory_bar import MemoryBar
 from cllab.tui.widgets.pictures import half_cells, resize
-from cllab.tui.widgets.raster import draw_lines
+from cllab.tui.widgets.raster import Pen, draw_lines
 from cllab.tui.widgets.rates import Rates, levels
 from cllab.tui.widgets.run_header import RunHeader
 from cllab.tui.widgets.spread import Spread
@@ -148,11 +148,12 @@ def test_names_take_the_cells_that_they_have() -> None:
     assert clip("猫猫猫", 4, UNICODE) == "猫 …"
     assert [cell_len(line) <= 12 for line in wrap("猫" * 9 + " und noch ein Wort", 12)] == [True] * 4
     assert center("猫", 6) == "  猫  "
-    rows = bar_rows(names, [4, 3, 2, 1], [0, 1, 2, 3], 40, top=4, percent=False, palette=DARK, glyphs=UNICODE)
+    bars = [Bar(name, 4 - i, i) for i, name in enumerate(names)]
+    rows = bar_rows(bars, 40, top=4, percent=False, palette=DARK, glyphs=UNICODE)
     starts = {cell_len(row[0][0]) for row in rows}
     assert len(starts) == 1
     assert {cell_len("".join(part for part, _ in row)) for row in rows} == {40}
-    bar = split_bar(np.array([5, 5, 5, 5]), names, [DARK.text] * 4, 40, 20, DARK.background, UNICODE.eighths, cut=True)
+    bar = split_bar([Share(5, name, DARK.text) for name in names], 40, 20, DARK.background, UNICODE.eighths, cut=True)
     assert sum(cell_len(part) for part, _ in bar) == 40
     started = (
         replace(state_of("five").started, class_names=(*names, *"abcdef"), name="猫" * 30)
@@ -254,8 +255,7 @@ def test_lines_pass_through_their_points() -> None:
         1,
         x_range=(0, 4),
         y_range=(0, 1),
-        marker="ascii",
-        signs="a",
+        pen=Pen("ascii", "a"),
     )
     assert "".join(map(chr, gap.text[0].tolist())) == " aaa "
     # nothing at all
@@ -396,12 +396,12 @@ def test_the_sentence_under_the_matrix() -> None:
 
 
 def test_bars_are_exact_to_an_eighth() -> None:
-    row = split_bar(np.array([3, 5]), ["a", "b"], [(1, 2, 3), (4, 5, 6)], 4, 16, (0, 0, 0), " ▏▎▍▌▋▊▉█")
+    row = split_bar([Share(3, "a", (1, 2, 3)), Share(5, "b", (4, 5, 6))], 4, 16, (0, 0, 0), " ▏▎▍▌▋▊▉█")
     # 3/16 of 4 cells is 6 eighths; 8/16 is 2 cells
     assert [part for part, _ in row] == ["▊", "b", "  "]
     assert row[0][1].bgcolor is not None
     assert row[0][1].bgcolor.triplet == (4, 5, 6)
-    full = split_bar(np.array([100]), ["x"], [(1, 1, 1)], 5, 100, (0, 0, 0), " ▏▎▍▌▋▊▉█")
+    full = split_bar([Share(100, "x", (1, 1, 1))], 5, 100, (0, 0, 0), " ▏▎▍▌▋▊▉█")
     assert "".join(part for part, _ in full) == "  x  "
 
 
@@ -505,8 +505,10 @@ def test_time_left_leaves_pauses_out() -> None:
 def test_a_bar_is_as_long_as_what_it_holds(amounts: list[int], width: int, room: int) -> None:
     """However many parts it has: 256 samples of ten classes were as long as 1,536."""
     whole = sum(amounts) + 100 * room
-    n, empty = len(amounts), (0, 0, 0)
-    bar = split_bar(np.array(amounts), [""] * n, [(k + 1, 9, 9) for k in range(n)], width, whole, empty, " ▏▎▍▌▋▊▉█")
+    empty = (0, 0, 0)
+    bar = split_bar(
+        [Share(amount, "", (k + 1, 9, 9)) for k, amount in enumerate(amounts)], width, whole, empty, " ▏▎▍▌▋▊▉█"
+    )
     assert sum(len(part) for part, _ in bar) == width
     filled = 0.0
     for part, ink in bar:
@@ -730,7 +732,9 @@ def test_large_digits_and_the_labels_around_them() -> None:
 def test_strong_lines_are_as_strong_at_the_edges() -> None:
     x = np.array([0.0, 1.0])
     for value in (0.0, 0.5, 1.0):
-        raster = draw_lines([(x, np.full(2, value))], 6, 5, x_range=(0, 1), y_range=(0, 1), marker="quadrant", thick=2)
+        raster = draw_lines(
+            [(x, np.full(2, value))], 6, 5, x_range=(0, 1), y_range=(0, 1), pen=Pen("quadrant", thick=2)
+        )
         dots = sum(bin("_▘▝▀▖▌▞▛▗▚▐▜▄▙▟█".index(chr(c))).count("1") for c in raster.text.ravel() if c != 32)
         assert dots == 2 * 12, value
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from typing import NamedTuple
 
 from rich.cells import cell_len
 
@@ -12,10 +13,16 @@ from cllab.tui.theme import Palette, style
 from cllab.tui.widgets.chart import Part, clip
 
 
+class Bar(NamedTuple):
+    """A name, its number, and the group whose color it has; none below 0."""
+
+    name: str
+    value: float
+    group: int
+
+
 def bar_rows(
-    names: Sequence[str],
-    values: Sequence[float],
-    groups: Sequence[int],
+    bars: Sequence[Bar],
     width: int,
     *,
     top: float,
@@ -24,25 +31,25 @@ def bar_rows(
     palette: Palette,
     glyphs: Glyphs,
 ) -> list[list[Part]]:
-    """One row per name; a bar has the color of its group, is full at `top` and takes `tall` lines."""
-    if not names:
+    """One row per bar, which has the color of its group, is full at `top` and takes `tall` lines."""
+    if not bars:
         return []
-    n_groups = max([0, *groups]) + 1
-    name_width = min(max(cell_len(x) for x in names), max(4, width // 3), 16)
+    n_groups = max(0, *(bar.group for bar in bars)) + 1
+    name_width = min(max(cell_len(bar.name) for bar in bars), max(4, width // 3), 16)
     room = max(2, width - name_width - 7)
     rows: list[list[Part]] = []
-    for name, value, group in zip(names, values, groups, strict=False):
+    for name, value, group in bars:
         known = math.isfinite(value)
         eighths = round(min(1.0, max(0.0, value / max(top, 1e-12))) * room * 8) if known else 0
         part = glyphs.eighths[eighths % 8].strip() if eighths % 8 else ""
-        bar = glyphs.bar * (eighths // 8) + part
+        filled = glyphs.bar * (eighths // 8) + part
         number = "" if not known else f"{100 * value:.1f}" if percent else f"{value:.0f}"
         ink = palette.of(group, n_groups) if group >= 0 else palette.muted
         rows.append(
             [
                 (clip(name, name_width, glyphs) + " ", style(palette.muted)),
-                (bar, style(ink)),
-                ((glyphs.empty if not bar else "").ljust(room - len(bar)), style(palette.grid)),
+                (filled, style(ink)),
+                ((glyphs.empty if not filled else "").ljust(room - len(filled)), style(palette.grid)),
                 (number.rjust(6), style(palette.text if value else palette.muted)),
             ]
         )

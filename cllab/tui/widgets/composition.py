@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import ClassVar
+from typing import ClassVar, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -20,10 +20,16 @@ MOST_GROUPS = 12
 """More classes than this are shown by task of origin."""
 
 
+class Share(NamedTuple):
+    """A part of a bar: how much, what stands in it, in which color."""
+
+    amount: int
+    label: str
+    ink: RGB
+
+
 def split_bar(
-    amounts: NDArray[np.int64],
-    labels: Sequence[str],
-    inks: Sequence[RGB],
+    shares: Sequence[Share],
     width: int,
     whole: int,
     empty: RGB,
@@ -31,12 +37,16 @@ def split_bar(
     *,
     cut: bool = False,
 ) -> list[Part]:
-    """A bar of `width` cells for `whole`, divided by `amounts` to an eighth of a cell.
+    """A bar of `width` cells for `whole`, divided into `shares` to an eighth of a cell.
 
     It is as long as their sum, however many they are. Labels stand inside where they fit; with `cut`, their first
     letters where they do not.
     """
-    ends = np.round(np.cumsum(amounts) / max(1, whole) * width * 8).astype(int).clip(0, width * 8)
+    ends = (
+        np.round(np.cumsum([share.amount for share in shares]) / max(1, whole) * width * 8)
+        .astype(int)
+        .clip(0, width * 8)
+    )
     owners = np.full(width * 8, -1)
     start = 0
     for k, end in enumerate(ends):
@@ -51,7 +61,7 @@ def split_bar(
             # the cell on an edge has two colors: its left part, and of what comes next what has most of the rest
             first = int((here == k).argmin())
             follower = int(np.bincount(here[first:] + 1).argmax()) - 1
-            parts.append((eighths[first], style(inks[k], inks[follower] if follower >= 0 else empty)))
+            parts.append((eighths[first], style(shares[k].ink, shares[follower].ink if follower >= 0 else empty)))
             cell += 1
             continue
         # as many whole cells as it has
@@ -60,9 +70,10 @@ def split_bar(
         if k < 0:
             parts.append((" " * n, style(None, empty)))
         else:
-            fits = cell_len(labels[k]) <= n
-            label = labels[k] if fits else set_cell_size(labels[k], n - 1) if cut and n >= 4 else ""
-            parts.append((center(label, n), style(ink_on(inks[k]), inks[k])))
+            _, label, ink = shares[k]
+            if cell_len(label) > n:
+                label = set_cell_size(label, n - 1) if cut and n >= 4 else ""
+            parts.append((center(label, n), style(ink_on(ink), ink)))
         cell += n
     return parts
 
@@ -144,8 +155,9 @@ class Composition(Chart):
             cut = by_class and len({name[:3] for name in names}) == n
             # a few labels here and there would say less than none
             fit = (amounts * room // whole > 2).sum() * 2 >= (amounts > 0).sum()
-            labels = names if fit else [""] * n
-            bar = split_bar(amounts, labels, inks, room, whole, colors.background, self.glyphs.eighths, cut=cut)
+            plain = [Share(int(amount), "", ink) for amount, ink in zip(amounts, inks, strict=True)]
+            told = [share._replace(label=name) for share, name in zip(plain, names, strict=True)] if fit else plain
+            bar = split_bar(told, room, whole, colors.background, self.glyphs.eighths, cut=cut)
             row: list[Part] = [(f"T{record.task + 1}".ljust(label), style(colors.muted))]
             row += bar
             row.append((f"{record.samples:>6}", style(colors.text, bold=record is records[-1])))
@@ -154,8 +166,8 @@ class Composition(Chart):
                 row.append((f"{self.glyphs.down}{record.evicted}".rjust(6), style(colors.lost)))
             rows.append(row)
             if tall == 3:
-                plain = split_bar(amounts, [""] * n, inks, room, whole, colors.background, self.glyphs.eighths)
-                rows.append([(" " * label, style()), *plain])
+                below = split_bar(plain, room, whole, colors.background, self.glyphs.eighths)
+                rows.append([(" " * label, style()), *below])
             if tall > 1:
                 rows.append([])
         rows = rows[: height - len(legend)]

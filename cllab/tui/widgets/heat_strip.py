@@ -10,7 +10,7 @@ from textual.binding import Binding, BindingType
 from textual.events import Resize
 
 from cllab.tui.theme import ink_on, mix, style
-from cllab.tui.widgets.bars import bar_rows
+from cllab.tui.widgets.bars import Bar, bar_rows
 from cllab.tui.widgets.chart import Chart, Part, clip, message
 
 
@@ -71,9 +71,7 @@ class HeatStrip(Chart):
         if n <= height:
             owners = list(self.owners) if len(self.owners) == n else list(range(n))
             return bar_rows(
-                self.names,
-                self.values,
-                owners,
+                [Bar(*told) for told in zip(self.names, self.values, owners, strict=False)],
                 width,
                 top=self.top,
                 percent=self.percent,

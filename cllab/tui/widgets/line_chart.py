@@ -17,7 +17,7 @@ from cllab.tui.theme import RGB, are_told_apart, mix, style
 from cllab.tui.view import Curves, Floats
 from cllab.tui.widgets.big import large
 from cllab.tui.widgets.chart import Chart, Part, clip, message
-from cllab.tui.widgets.raster import Line, draw_lines, runs
+from cllab.tui.widgets.raster import Line, Pen, draw_lines, runs
 
 MOST_LINES = 24
 """More lines than this say nothing; evenly chosen ones are drawn and the pane says so."""
@@ -275,10 +275,8 @@ class LineChart(Chart):
             h,
             x_range=(0.0, curves.end),
             y_range=(axis.low / 100, axis.high / 100),
-            marker=marker,
-            signs=signs,
+            pen=Pen(marker, signs, thick=2 if scale == 2 and marker == "quadrant" else 1),
             cut=self.fitted,
-            thick=2 if scale == 2 and marker == "quadrant" else 1,
         )
         text, owner = raster.text, raster.owner
         if numbered:

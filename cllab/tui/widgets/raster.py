@@ -37,6 +37,21 @@ class Raster:
     ends: NDArray[np.int64]
 
 
+@dataclass(frozen=True)
+class Pen:
+    """What lines are drawn with.
+
+    Attributes:
+        marker: "braille", "quadrant" or "ascii".
+        signs: with "ascii", one character per series.
+        thick: dots down that a line is strong.
+    """
+
+    marker: str = "braille"
+    signs: str = ""
+    thick: int = 1
+
+
 def draw_lines(
     lines: Sequence[Line],
     width: int,
@@ -44,19 +59,14 @@ def draw_lines(
     *,
     x_range: tuple[float, float],
     y_range: tuple[float, float],
-    marker: str = "braille",
-    signs: str = "",
+    pen: Pen = Pen(),
     cut: bool = False,
-    thick: int = 1,
 ) -> Raster:
     """Draw `lines`, the last on top.
 
-    Args:
-        marker: "braille", "quadrant" or "ascii".
-        signs: with "ascii", one character per series.
-        cut: whether what lies outside `y_range` is left out; otherwise it is drawn at the edge.
-        thick: dots down that a line is strong.
+    With `cut`, what lies outside `y_range` is left out; otherwise it is drawn at the edge.
     """
+    marker, signs, thick = pen.marker, pen.signs, pen.thick
     across, down = DOTS[marker]
     dots_w, dots_h = width * across, height * down
     bits = np.zeros((height, width), np.uint8)
