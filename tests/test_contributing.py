@@ -10,6 +10,7 @@ import torch
 
 import cllab
 import cllab.memory
+from cllab.memory.base import Payload
 from cllab.settings import registry
 from tests.memory.stores import make_learner, split_of
 
@@ -42,7 +43,7 @@ def test_the_policy_is_found_described_and_works(tmp_path: Path, monkeypatch: py
     spec = registry.describe("memory", "first-seen", policy)
     assert spec.title == "First seen"
     assert spec.summary.startswith("The samples that came first")
-    memory = policy(policy.Config(), 12, (1, 4, 4), torch.device("cpu"))
+    memory = policy(policy.Config(), 12, Payload("images", (1, 4, 4)), torch.device("cpu"))
     learner = make_learner(memory)
     for first in (0, 10, 20):
         memory.update(split_of(torch.arange(10) % 3, first=first), learner)
