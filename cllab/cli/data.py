@@ -15,6 +15,7 @@ from cllab.io.files import expand
 
 if TYPE_CHECKING:
     from cllab.data.info import DataStatus
+    from cllab.io.output import Paper
 
 
 def data(
@@ -32,11 +33,19 @@ def data(
             "--raw", metavar="DIR", help="Write its raw tensors there, as GEM's scripts start from.", show_default=False
         ),
     ] = None,
+    clear_latents: Annotated[
+        bool, typer.Option("--clear-latents", help="Delete the latents of pretrained fronts that runs have kept.")
+    ] = False,
     as_json: Json = False,
 ) -> None:
     """Show where a dataset is, or fetch it."""
     from cllab.data import where
 
+    if clear_latents:
+        if name is not None or download or raw is not None:
+            raise UsageError("data --clear-latents: stands alone")
+        _clear()
+        return
     if name is None:
         if download:
             raise UsageError("data --download: name the dataset to fetch")
@@ -117,6 +126,28 @@ def _show(found: list[DataStatus], root: str | None, as_json: bool) -> None:
     cells = [[s.name, "yes" if s.found else "no", str(s.path or s.kind or s.problem)] for s in found]
     print(table(["dataset", "here", "where"], cells, paper=paper))
     print(f"\ndata folder: {data_root(root)}")
+    _latents(paper)
+
+
+def _latents(paper: Paper) -> None:
+    """What pretrained fronts have said of datasets, where there is any."""
+    from cllab.data import latent_files
+    from cllab.io.output import size, table
+
+    files = latent_files.listed()
+    if not files:
+        return
+    cells = [[f.what, " x ".join(map(str, f.shape)), f.dtype, size(f.bytes)] for f in files]
+    print("\n" + table(["latents that are kept", "shape", "as", "size"], cells, paper=paper))
+    print(f"\n{size(sum(f.bytes for f in files))} in {files[0].path.parent}; cllab data --clear-latents deletes them")
+
+
+def _clear() -> None:
+    from cllab.data import latent_files
+    from cllab.io.output import size
+
+    n = len(latent_files.listed())
+    print(f"{n} file{'' if n == 1 else 's'} of latents deleted, {size(latent_files.clear())}")
 
 
 def _one(status: DataStatus) -> str:

@@ -8,16 +8,21 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from dataclasses import replace
+from pathlib import Path
 
 import torch
 from torch import Tensor
 
+from cllab.data._images import HostImages
 from cllab.data.base import Images, SeenImages, Split, Stream, TensorImages
+from cllab.engine.latent_cache import LatentCache, alone, opened
 from cllab.errors import UsageError
 from cllab.io.output import size
 from cllab.learner.passes import Passes
 from cllab.settings.sizes import machine_bytes
 
+DEVICE_SHARE = 0.5
+"""Of the free memory of an accelerator, what latents may take; beyond it batches travel."""
 Encode = Callable[[Tensor], Tensor]
 """(B, C, H, W) uint8 images to (B, ...) float latents."""
 
@@ -34,7 +39,7 @@ class Latents:
 
     def __init__(self, images: Images, shape: tuple[int, ...], dtype: torch.dtype, device: torch.device) -> None:
         self.images = images
-        self._kept = TensorImages(torch.empty(0, *shape, dtype=dtype, device=device))
+        self._kept: Images = TensorImages(torch.empty(0, *shape, dtype=dtype, device=device))
         self._shape, self._dtype, self._device = shape, dtype, device
 
     @property
@@ -59,18 +64,29 @@ class Latents:
     def prefetch(self, index: Tensor) -> None:
         """Nothing to do: they are there."""
 
-    @torch.inference_mode()
+    def keep(self, latents: Tensor) -> None:
+        """Take `latents` (N, *shape), wherever they lie, as those of all images."""
+        free = torch.cuda.mem_get_info(self._device)[0] if self._device.type == "cuda" else 0
+        if self._device.type == "cuda" and self.nbytes > DEVICE_SHARE * free:
+            self._kept = HostImages(latents, self._device)
+        else:
+            self._kept = TensorImages(latents.to(self._device))
+
     def take(self, encode: Encode, bulk: int, passes: Passes) -> None:
         """Compute them all, `bulk` images at a time."""
-        kept = torch.empty(len(self), *self._shape, dtype=self._dtype, device=self._device)
+        kept = torch.empty(len(self), *self._shape, dtype=self._dtype)
+        self.fill(kept, encode, bulk, passes)
+        self.keep(kept)
+
+    @torch.no_grad()
+    def fill(self, kept: Tensor, encode: Encode, bulk: int, passes: Passes) -> None:
+        """Compute them all into `kept` (N, *shape), on the CPU, `bulk` images at a time."""
         parts = torch.split(torch.arange(len(self), device=self._device), bulk)
         for i, part in enumerate(parts):
             if i + 1 < len(parts):
                 self.images.prefetch(parts[i + 1])
             kept[i * bulk : i * bulk + len(part)] = encode(self.images.fetch(part)).to(self._dtype)
             passes.worked(len(part))
-        with torch.inference_mode(False):
-            self._kept = TensorImages(kept.clone() if kept.is_inference() else kept)
 
 
 class LatentStream:
@@ -79,19 +95,31 @@ class LatentStream:
     Images that many tasks share are stored, and encoded, once; a task that sees them through a transform of its own
     (rotated, permuted) has latents of its own.
 
+    Args:
+        cache: where they are kept on disk; None for in memory alone.
+
     Raises:
         UsageError: when they need more memory than the machine has.
     """
 
-    def __init__(self, stream: Stream, shape: tuple[int, ...], dtype: torch.dtype, device: torch.device) -> None:
+    def __init__(
+        self,
+        stream: Stream,
+        shape: tuple[int, ...],
+        dtype: torch.dtype,
+        device: torch.device,
+        cache: LatentCache | None = None,
+    ) -> None:
+        self._cache = cache
+        self.unkept = ""
         self._of: dict[int, Latents] = {}
         self._shape, self._dtype, self._device = shape, dtype, device
         tasks = tuple(replace(t, train=self._split(t.train), test=self._split(t.test)) for t in stream.tasks)
         apart = tuple(replace(t, split=self._split(t.split)) for t in stream.apart)
         self.stream = replace(stream, tasks=tasks, apart=apart)
         self.stores = list(dict.fromkeys(self._stores()))
-        limit = machine_bytes() if device.type == "cpu" else torch.cuda.mem_get_info(device)[1]
-        if limit and self.nbytes > limit:
+        limit = machine_bytes()
+        if limit and cache is None and self.nbytes > limit:
             raise UsageError(
                 f"model.cut: latents of {_told(shape)} need {size(self.nbytes)}; this machine has {size(limit)}; cut "
                 "further behind, or set model.latents = 'fresh'"
@@ -103,10 +131,38 @@ class LatentStream:
         return sum(store.nbytes for store in self.stores)
 
     def take(self, encode: Encode, bulk: int, passes: Passes) -> None:
-        """Compute all latents, as one pass."""
-        with passes.work("latents", sum(map(len, self.stores))):
-            for store in self.stores:
-                store.take(encode, bulk, passes)
+        """Compute all latents, as one pass, but for those that lie in the cache.
+
+        What cannot be written to it, on a disk that is full, is kept in memory alone; `unkept` says why then.
+        """
+        paths = {store: self._path(store) for store in self.stores}
+        missing = [store for store, path in paths.items() if path is None or not path.exists()]
+        with passes.work("latents", sum(map(len, missing))):
+            for store, path in paths.items():
+                if path is None or self._cache is None:
+                    store.take(encode, bulk, passes)
+                    continue
+                shape = (len(store), *store.shape)
+                try:
+                    with alone(path, passes):
+                        found = opened(path, shape, store.dtype)
+                        if found is None:
+                            with self._cache.writing(path, store.images, shape, store.dtype) as kept:
+                                store.fill(kept, encode, bulk, passes)
+                            found = opened(path, shape, store.dtype)
+                except OSError as error:
+                    self.unkept = f"latents are not kept in {path.parent}: {error.strerror or error}"
+                    found = None
+                if found is None:
+                    store.take(encode, bulk, passes)
+                else:
+                    store.keep(found)
+
+    def _path(self, store: Latents) -> Path | None:
+        """Where the latents of a store are kept; those of one task's own view of its images are not."""
+        if self._cache is None or isinstance(store.images, SeenImages):
+            return None
+        return self._cache.path(store.images, store.dtype)
 
     def _split(self, split: Split) -> Split:
         if split.transform is not None:

@@ -10,6 +10,7 @@ from torch import Tensor, nn
 
 from cllab.data.augment.pipeline import Input
 from cllab.data.base import Dataset, DatasetInfo
+from cllab.engine.latent_cache import LatentCache
 from cllab.engine.parts import build
 from cllab.learner.rng import Rng
 from cllab.models import _weights
@@ -110,6 +111,15 @@ class Networks:
             network.freeze(self.front)
         network.latent = self.latent_shape is not None
         return network
+
+    def cache(self, config: RunConfig, data: Dataset) -> LatentCache | None:
+        """Where the latents of a pretrained front are kept; None for a front that is this run's alone."""
+        if self.front is None or not self.weights or config.base.on != "none":
+            return None
+        common = config.model.common
+        told = {"dataset": data.name, "model": config.model.name, "weights": common["weights"], "cut": common["cut"]}
+        splits = {id(data.train.images): "train", id(data.test.images): "test"}
+        return LatentCache(self.front, repr(self.input), told, splits)
 
     def adopt(self, weights: Mapping[str, Tensor], network: Network, *, whole: bool) -> None:
         """Take over what a base stage has learned.

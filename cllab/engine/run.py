@@ -88,7 +88,9 @@ class Session:
         if self.networks.latent_shape is not None:
             dtype = getattr(torch, config.model.common["latents"])
             payload = Payload("latents", self.networks.latent_shape, dtype)
-            self.latents = LatentStream(self.stream, payload.shape, dtype, device)
+            self.latents = LatentStream(
+                self.stream, payload.shape, dtype, device, self.networks.cache(config, self.dataset)
+            )
             self.stream = self.latents.stream
         memory_cls, memory_config = build("memory", config.memory)
         memory: Memory = memory_cls(memory_config, self.capacity, payload, device)
@@ -279,6 +281,8 @@ class Session:
             latents.take(lambda raw: network.front(learner.normalize(raw)), learner.bulk_size, self.passes)
         if again:
             return
+        if latents.unkept:
+            self.emit(ev.Warned(message=latents.unkept))
         self.emit(
             ev.LatentsTaken(
                 cut=network.at,

@@ -21,6 +21,21 @@ MUTANTS = [
         ("limit", "self.nbytes > limit", "self.nbytes < 0"),
     ),
     *of(
+        "cllab/engine/latent_cache.py",
+        "tests/engine/test_latent_cache.py",
+        ("weights do not matter", "found.update(value.detach().cpu().contiguous().numpy().tobytes())", "pass"),
+        ("images do not matter", "found.update(images.fetch(part).cpu().contiguous().numpy().data)", "pass"),
+        ("precision does not matter", "+ str(dtype).encode()", ""),
+        ("how they are seen does not matter", "+ seen.encode()", ""),
+        ("a half-written file is taken", "if array.shape != shape or", "if"),
+        ("nobody waits", "fcntl.LOCK_EX | fcntl.LOCK_NB", "fcntl.LOCK_SH | fcntl.LOCK_NB"),
+    ),
+    *of(
+        "cllab/engine/networks.py",
+        "tests/engine/test_latent_cache.py",
+        ("a front of one run is kept", 'or config.base.on != "none":', "or False:"),
+    ),
+    *of(
         "cllab/engine/networks.py",
         LATENTS,
         (
