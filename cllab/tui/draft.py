@@ -14,6 +14,7 @@ from typing import Any
 from cllab.errors import UsageError
 from cllab.settings.catalog import Catalog
 from cllab.settings.config import RunConfig, dump_toml
+from cllab.settings.fronts import cuts_of
 from cllab.settings.rules import problems
 from cllab.settings.spec import ComponentSpec, FieldSpec
 from cllab.settings.tables import COMMON, DEFAULT_CAPACITY, SECTION, TABLES, TOP
@@ -125,7 +126,11 @@ class Draft:
         if name == "name" and table in KINDS:
             names = tuple(self.catalog.names(table))
             return FieldSpec(name, "str", "", f"Which {table}", choices=names)
-        return next((f for f in self.fields(table) if f.name == name), None)
+        found = next((f for f in self.fields(table) if f.name == name), None)
+        if key == "model.cut" and found is not None:
+            parts = cuts_of(self.component("model").facts, self.config.model.values)
+            return replace(found, choices=("", *parts)) if parts else found
+        return found
 
     @functools.cached_property
     def base_values(self) -> Mapping[str, Any]:

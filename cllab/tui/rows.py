@@ -50,7 +50,7 @@ def group_rows(draft: Draft, table: str) -> list[Row]:
     for spec in draft.fields(table):
         key = f"{table}.{spec.name}" if table else spec.name
         if key not in shown:
-            rows.append(_row(draft, key, spec, spec.name.replace("_", " ")))
+            rows.append(_row(draft, key, draft.field(key) or spec, spec.name.replace("_", " ")))
     return rows
 
 
@@ -106,6 +106,9 @@ def picks(draft: Draft, key: str) -> list[Pick]:
     table, _, name = key.rpartition(".")
     if name == "name" and table in KINDS:
         return [_component_pick(draft, key, c) for c in draft.catalog.all(table)]
+    if key == "model.cut":
+        costs = f"cllab cuts {draft.values['model.name']} --dataset {draft.values['dataset.name']} has their costs."
+        return [Pick(c, "" if c else "no cut", f"{spec.help}. {costs}", draft.blocked(key, c)) for c in spec.choices]
     reason = draft.blocked if spec.type == "str" else lambda _key, _value: ""
     return [Pick(choice, about=spec.help, reason=reason(key, choice)) for choice in spec.choices]
 

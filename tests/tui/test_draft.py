@@ -218,3 +218,17 @@ def test_a_remembered_setup_comes_back() -> None:
     again = recall(chosen.remembered(), load())
     assert again is not None
     assert again.command() == chosen.command()
+
+
+def test_a_cut_is_one_of_the_parts_of_the_chosen_network() -> None:
+    draft = Draft.of({"method": {"name": "er"}, "dataset": {"name": "mnist"}, "model": {"name": "mlp"}}, load())
+    found = draft.field("model.cut")
+    assert found is not None
+    assert found.choices == ("", "hidden1", "hidden2")
+    more = draft.set("model.layers", 3).field("model.cut")
+    assert more is not None
+    assert more.choices == ("", "hidden1", "hidden2", "hidden3")
+    frozen, said = draft.choose("model.front", "frozen")
+    assert frozen.values["model.cut"] == "hidden1", "a front ends somewhere"
+    assert any("cut" in line for line in said)
+    assert not frozen.problems
