@@ -12,19 +12,19 @@ from typing import Any, Literal
 
 import numpy as np
 
-from cllab.data import _cache
-from cllab.data._cache import Content, Files, Half, Progress
+from cllab.data._cache import Content, Files, Half
 from cllab.data._decode import BadImageError, Rule, image_size
+from cllab.data._large import BUDGET_HELP, LargeSource
 from cllab.data._scan import Listing
 from cllab.data.info import DatasetInfo
-from cllab.data.source import DatasetSource, Place, place_of
+from cllab.data.source import Place, place_of
 from cllab.errors import DataError
 from cllab.settings.spec import param
 
 _GRAY_MEAN, _GRAY_STD = (0.449,), (0.226,)
 
 
-class ImageFolder(DatasetSource):
+class ImageFolder(LargeSource):
     """Classes are the folders of the training split, in alphabetical order; normalized as ImageNet is."""
 
     info = DatasetInfo(
@@ -38,7 +38,6 @@ class ImageFolder(DatasetSource):
         base_augment=("crop", "flip"),
         model="resnet18",
     )
-    suffixes = frozenset({"png", "jpg", "jpeg", "bmp", "webp", "gif", "tif", "tiff", "ppm", "pgm"})
 
     @dataclass(frozen=True, kw_only=True)
     class Config:
@@ -48,9 +47,7 @@ class ImageFolder(DatasetSource):
             32, "Side in pixels that images are squashed to; 0: all have one size, which is kept", low=0, high=2048
         )
         channels: Literal["rgb", "gray"] = param("rgb", "Color or gray; images are converted")
-        memory_budget: int = param(
-            4096, "MiB of decoded pixels up to which they are cached; larger data are decoded as they are read", low=0
-        )
+        memory_budget: int = param(4096, BUDGET_HELP, low=0)
 
     @classmethod
     def places(cls, root: Path) -> list[Place]:
@@ -63,18 +60,6 @@ class ImageFolder(DatasetSource):
                 place_of("folder", folder, f"{at}{{train,test|val}}/<class>/<image>", (("train",), tuple(tests)))
             )
         return found
-
-    @classmethod
-    def content(cls, place: Place, config: Any, progress: Progress) -> Content:
-        """From the cache or through it; beyond the budget, the files themselves."""
-        listing = cls._scan(place)
-        key = cls._key(place, listing, config)
-        content = _cache.load(cls.name(), key)
-        if content is None or sum(half.nbytes for half in content.halves) > config.memory_budget << 20:
-            content = cls.read(place, listing, config)
-            if sum(half.nbytes for half in content.halves) <= config.memory_budget << 20:
-                content = _cache.store(cls.name(), key, cls._origin(place, config), content, progress)
-        return content
 
     @classmethod
     def read(cls, place: Place, listing: Listing, config: Any) -> Content:
