@@ -370,8 +370,9 @@ class Session:
                 with self.passes.work("select"):
                     memory.update(offered, learner)
             added, evicted = memory.take_counts()
-            name = f"after_task_{task.index + 1:02d}.npz" if self.run else ""
-            if self.run:
+            written = snapshot.written(self.stream.n_tasks, memory.capacity, self.dataset.shape)
+            name = f"after_task_{task.index + 1:02d}.npz" if self.run and task.index in written else ""
+            if self.run and name:
                 snapshot.write(self.run.memory_folder / name, memory, self._pictures)
             self.emit(
                 ev.MemoryUpdated(

@@ -16,6 +16,24 @@ from cllab.memory.base import Memory
 
 MAX_THUMBS = 2000
 MAX_SIDE = 32
+ALL, LEAST, MOST, BUDGET = 26, 8, 64, 64_000_000
+"""Up to so many tasks the memory is written after each; of more, after as many as take so many bytes, within bounds."""
+_COLUMNS = 40
+"""Bytes of a sample's identity, label, task, step of entry and score."""
+
+
+def written(n_tasks: int, capacity: int, shape: tuple[int, ...]) -> frozenset[int]:
+    """The tasks after which the memory is written, the first and the last among them, at even distances.
+
+    shape: of an image, (C, H, W).
+    """
+    if n_tasks <= ALL:
+        return frozenset(range(n_tasks))
+    side = max(shape[1:])
+    pixels = shape[0] * shape[1] * shape[2] * min(1.0, MAX_SIDE / side) ** 2
+    each = capacity * _COLUMNS + min(capacity, MAX_THUMBS) * pixels
+    n = min(n_tasks, MOST, max(LEAST, int(BUDGET / max(1.0, each))))
+    return frozenset(round(i * (n_tasks - 1) / (n - 1)) for i in range(n))
 
 
 def thumbnails(images: Tensor) -> Tensor:

@@ -219,7 +219,8 @@ class MemoryUpdated(Event):
         per_class: stored samples per stream label.
         per_task: stored samples per task of origin.
         added, evicted: how many samples entered and left since the previous record.
-        snapshot: file under `memory/` with thumbnails and ids, empty if none was written.
+        snapshot: file under `memory/` with thumbnails and ids, empty if none was written: of hundreds of tasks, it is
+            written after some.
     """
 
     task: int

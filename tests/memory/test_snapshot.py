@@ -61,6 +61,22 @@ def test_large_memories_show_two_thousand_pictures_of_all_classes_alike(tmp_path
         assert np.bincount(shown) == pytest.approx(np.array([1600, 360, 40]), abs=1)
 
 
+def test_of_many_tasks_the_memory_is_written_after_some_and_not_more_than_a_budget() -> None:
+    for n in (1, 5, 26):
+        assert snapshot.written(n, 20_000, (3, 224, 224)) == frozenset(range(n))
+    small = snapshot.written(391, 300, (1, 28, 28))
+    assert len(small) == snapshot.MOST
+    large = snapshot.written(391, 1500, (3, 128, 128))
+    assert large == snapshot.written(391, 1500, (3, 32, 32)), "as large as the thumbnails are"
+    assert len(large) == 13
+    assert len(large) * 1500 * 3 * 32 * 32 <= snapshot.BUDGET
+    assert len(snapshot.written(391, 20_000, (3, 32, 32))) == snapshot.LEAST + 1
+    for found in (small, large):
+        assert {0, 390} <= found <= set(range(391))
+        gaps = np.diff(sorted(found))
+        assert gaps.max() - gaps.min() <= 1
+
+
 def test_an_empty_memory_has_an_empty_snapshot(tmp_path: Path) -> None:
     snapshot.write(tmp_path / "s.npz", make_memory("random", 5))
     with np.load(tmp_path / "s.npz") as data:

@@ -211,12 +211,7 @@ class MemoryScreen(Replayable):
         if record is None:
             grid.show((), keep=False)
         elif now is None:
-            why = (
-                "this memory wrote no pictures"
-                if not record.snapshot
-                else f"{record.snapshot} is missing or cannot be read"
-            )
-            grid.show([Section(why, ())], keep=False)
+            grid.show([Section(self._why_none(record), ())], keep=False)
         elif not len(now):
             grid.show([Section("the memory is empty", ())], keep=False)
         else:
@@ -224,6 +219,16 @@ class MemoryScreen(Replayable):
         grid.border_title = (
             "what entered and what left" if self.only_changes else "images behind the latents" if latents else "samples"
         )
+
+    def _why_none(self, record: ev.MemoryUpdated) -> str:
+        """Why there are no samples to be seen, and after which task there are."""
+        if record.snapshot:
+            return f"{record.snapshot} is missing or cannot be read"
+        written = [r.task + 1 for r in memory_records(self._state) if r.snapshot]
+        if not written:
+            return "this memory wrote no pictures"
+        near = min(written, key=lambda t: abs(t - record.task - 1))
+        return f"of {n_tasks(self._state)} tasks the memory is written after {len(written)}, the nearest T{near}"
 
     def _sections(self, now: Snapshot) -> list[Section]:
         fresh, gone = changes(now, self._before)
