@@ -13,6 +13,7 @@ from typing import Any
 
 from cllab.errors import UsageError, nearest
 from cllab.io import files
+from cllab.settings import budgets
 from cllab.settings.catalog import Catalog, load
 from cllab.settings.spec import ComponentSpec, FieldSpec
 from cllab.settings.tables import (
@@ -151,6 +152,8 @@ class RunConfig:
         tables["scenario"].setdefault("name", "disjoint")
         tables["model"].setdefault("name", dataset.facts.get("model", "mlp400"))
         tables["memory"].setdefault("name", method.facts.get("memory", "reservoir"))
+        if "bytes" in tables["memory"]:
+            tables["memory"]["bytes"] = budgets.text(tables["memory"]["bytes"])
         if "memory" in method.facts.get("needs", ()):
             tables["memory"].setdefault("capacity", DEFAULT_CAPACITY)
         quirks: Mapping[str, Any] = method.facts.get("reference", {}) if fidelity == "reference" else {}
@@ -204,6 +207,7 @@ class RunConfig:
             specs=tuple(specs),
             **choices,
         )
+        config = budgets.resolved(config)
         if checked:
             from cllab.settings.rules import check
 
@@ -220,6 +224,9 @@ class RunConfig:
         """
         data: dict[str, Any] = {k: (dict(v) if isinstance(v, Mapping) else v) for k, v in self.given.items()}
         data.setdefault("name", self.name)
+        sized = {item.partition("=")[0].strip() for item in assignments} & {f"memory.{key}" for key in budgets.BOTH}
+        for key in sized if len(sized) == 1 else ():
+            data.get("memory", {}).pop(budgets.BOTH[key.removeprefix("memory.")], None)
         for item in assignments:
             key, sign, text = item.partition("=")
             if not sign:
@@ -277,13 +284,14 @@ class RunConfig:
     def signature(self) -> str:
         """A short hash of everything that a number depends on but the seed: equal for the seeds of one experiment.
 
-        Left out: name, device, data folder, how often a task is glanced at, and what earlier runs could not ask for
-        where it is not asked for.
+        Left out: name, device, data folder, how often a task is glanced at, the bytes that a capacity was asked for in,
+        and what earlier runs could not ask for where it is not asked for.
         """
         data = without_later(self.to_dict())
         for key in ("name", "about", "seed", "device"):
             data.pop(key)
         data["dataset"].pop("root", None)
+        data["memory"].pop("bytes", None)
         data["evaluate"].pop("glances")
         text = json.dumps(data, sort_keys=True, default=list)
         return hashlib.blake2b(text.encode(), digest_size=6).hexdigest()

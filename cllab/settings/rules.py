@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
 from cllab.errors import UsageError
-from cllab.settings import fronts, sizes
+from cllab.settings import budgets, fronts, sizes
 from cllab.text import shown
 
 if TYPE_CHECKING:
@@ -49,10 +49,18 @@ def problems(config: RunConfig, catalog: Catalog) -> Iterator[str]:
     n_train = training_images(config, n_train)
     online = config.scenario.values.get("stream") == "online"
 
-    if "memory" in needs and capacity == 0 and "memory.capacity" not in (method.facts.get("inert") or {}):
+    yield from budgets.problems(config)
+    if (
+        "memory" in needs
+        and capacity == 0
+        and not config.memory.common["bytes"]
+        and "memory.capacity" not in (method.facts.get("inert") or {})
+    ):
         yield f"memory.capacity must be at least 1: method '{method.name}' learns from its memory"
     if n_train and capacity > n_train:
-        yield f"memory.capacity = {capacity} is larger than the data: '{dataset.name}' has {n_train} training samples"
+        asked = f", which are {capacity} samples," if config.memory.common["bytes"] else ""
+        key = f"memory.bytes = {shown(config.memory.common['bytes'])}" if asked else f"memory.capacity = {capacity}"
+        yield f"{key}{asked} is larger than the data: '{dataset.name}' has {n_train} training samples"
     if "task-labels" in needs and not _task_labels(config, scenario.facts):
         yield (
             f"scenario.name = '{scenario.name}' gives no task labels, which method '{method.name}' needs; "

@@ -159,6 +159,7 @@ class MemoryCommon:
     """Keys that every memory has."""
 
     capacity: int = param(0, "Samples the memory may hold", source="K", low=0)
+    bytes: str = param("", "Instead: as many samples as fit into so many bytes, 1.5 MB or a number; empty for capacity")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -244,6 +245,7 @@ NAMED_WEIGHTS = ("", "none", "imagenet")
 LATER: Mapping[str, Mapping[str, Any]] = {
     "base": {f.name: f.default for f in BASE.fields},
     "model": {f.name: f.default for f in fields_of(ModelCommon)},
+    "memory": {"bytes": ""},
 }
 """Keys that runs of earlier versions do not name, with what they did."""
 

@@ -192,7 +192,7 @@ def aside(config: RunConfig, catalog: Catalog | None = None, *, tasks: int = TAS
         return config.override([held_out], catalog)
     capacity = int(config.memory.common["capacity"])
     if capacity:
-        sets.append(f"memory.capacity={max(1, capacity * tasks // max(1, n))}")
+        sets += ["memory.bytes=", f"memory.capacity={max(1, capacity * tasks // max(1, n))}"]
     return config.override(sets, catalog)
 
 

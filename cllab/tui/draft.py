@@ -12,6 +12,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from cllab.errors import UsageError
+from cllab.settings.budgets import BOTH
 from cllab.settings.catalog import Catalog
 from cllab.settings.config import RunConfig, dump_toml
 from cllab.settings.fronts import cuts_of
@@ -170,6 +171,8 @@ class Draft:
         target = data.setdefault(table, {}) if table else data
         if name == "name" and table in KINDS:
             data[table] = target = self._carried(table, str(value), target)
+        if table == "memory" and name in BOTH:
+            target.pop(BOTH[name], None)
         if value is UNSET:
             target.pop(name, None)
         elif value is None:

@@ -81,12 +81,11 @@ def note_for(draft: Draft, key: str, spec: FieldSpec) -> str:
         component = draft.component(table)
         return component.title if component.title.casefold() != component.name else component.summary
     if key == "memory.capacity":
-        unused = draft.values[key] and not draft.config.capacity
-        return (
-            f"not used: {draft.config.method.name} keeps none"
-            if unused
-            else ("samples" if draft.values[key] else "samples: keeps nothing")
-        )
+        if draft.values[key] and not draft.config.capacity:
+            return f"not used: {draft.config.method.name} keeps none"
+        if asked := draft.values["memory.bytes"]:
+            return f"samples: as many as {asked} hold"
+        return "samples" if draft.values[key] else "samples: keeps nothing"
     if spec.choices and spec.type == "str":
         together = ", ".join(spec.choices)
         return together if len(together) <= 24 else f"{len(spec.choices)} choices"

@@ -68,6 +68,23 @@ MUTANTS = [
         ),
     ),
     *of(
+        "cllab/settings/budgets.py",
+        "tests/settings/test_budgets.py",
+        ("kB are KiB", '"kB": 10**3', '"kB": 2**10'),
+        ("scores take nothing", 'SCORE if facts["memory"].get("score") else 0', "0"),
+        ("every policy scores", 'SCORE if facts["memory"].get("score") else 0', "SCORE"),
+        ("columns take nothing", "+ SCORE * len(columns) * (n_classes or 0)", ""),
+        ("labels take nothing", "int(math.prod(shape)) + LABEL_AND_ORIGIN", "int(math.prod(shape))"),
+        ("gray is color", '1 if values["channels"] == "gray" else 3', "3"),
+        (
+            "one more than fits",
+            "size // (sample_bytes(config) or size + 1)",
+            "-(-size // (sample_bytes(config) or size + 1))",
+        ),
+        ("behind a cut like an image", 'config.model.common["cut"] or (columns', "(columns"),
+        ("both may be given", "elif given not in (None, capacity):", "elif False:"),
+    ),
+    *of(
         "cllab/memory/_slots.py",
         SLOTS,
         (
