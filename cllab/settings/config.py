@@ -299,22 +299,23 @@ class RunConfig:
 
 def dump_toml(data: Mapping[str, Any]) -> str:
     """Nested mappings one level deep as TOML; None is left out."""
-    lines = [f"{k} = {_toml(v)}" for k, v in data.items() if v is not None and not isinstance(v, Mapping)]
+    lines = [f"{k} = {toml_of(v)}" for k, v in data.items() if v is not None and not isinstance(v, Mapping)]
     for table, values in data.items():
         if isinstance(values, Mapping):
             lines += ["", f"[{table}]"]
-            lines += [f"{k} = {_toml(v)}" for k, v in values.items() if v is not None]
+            lines += [f"{k} = {toml_of(v)}" for k, v in values.items() if v is not None]
     return "\n".join(lines) + "\n"
 
 
-def _toml(value: Any) -> str:
+def toml_of(value: Any) -> str:
+    """A value as TOML has it."""
     if isinstance(value, bool):
         return "true" if value else "false"
     if isinstance(value, str):
         # TOML knows the escapes of JSON, and wants one for this character too
         return json.dumps(value, ensure_ascii=False).replace("\x7f", "\\u007f")
     if isinstance(value, (tuple, list)):
-        return "[" + ", ".join(_toml(v) for v in value) + "]"
+        return "[" + ", ".join(toml_of(v) for v in value) + "]"
     return repr(value)
 
 

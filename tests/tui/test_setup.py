@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import sys
 from pathlib import Path
 from typing import Any
@@ -17,6 +18,7 @@ from cllab.record.runs import Run, RunStore
 from cllab.settings import presets
 from cllab.settings.catalog import load
 from cllab.settings.config import Choice
+from cllab.tui import costs
 from cllab.tui.app import CllabApp
 from cllab.tui.form import Form
 from cllab.tui.screens.download import DownloadScreen
@@ -535,3 +537,32 @@ def test_moving_through_the_form_lays_nothing_out(tmp_path: Path, monkeypatch: p
         assert not laid_out
 
     tell(app, story)
+
+
+def test_the_choice_of_a_cut_says_what_each_costs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As `cllab cuts` says it, which is asked in a process of its own; once for every network."""
+    app = app_of(tmp_path)
+    asked: list[tuple[str, ...]] = []
+    usual = costs.ask
+    monkeypatch.setattr(costs, "KNOWN", {})
+    monkeypatch.setattr(costs, "ask", lambda question: (asked.append(question), usual(question))[1])
+
+    async def story(pilot: Any) -> None:
+        await ready(pilot)
+        screen = setup_of(app)
+        for key, value in (("dataset.name", "mnist"), ("model.name", "mlp400")):
+            screen.take(key, value)
+        screen.query_one("#group-model", Group).toggle(True)
+        await until(pilot, lambda: screen.query("#form-model"))
+        field(app, "model.cut").focus()
+        await until(pilot, lambda: "165 k" in shown(app), "the costs", 60)
+        text = shown(app)
+        # 784 x 400 of 784 x 400 + 400 x 400 + 400 x 10 multiplications; 400 numbers of 4, 2 and 1 bytes
+        assert re.search(r"hidden1 +1\.6/0\.8/0\.4 +66 % +165 k", text)
+        assert re.search(r"hidden2 +1\.6/0\.8/0\.4 +99 % +4 k", text)
+        field(app, "model.front").focus()
+        field(app, "model.cut").focus()
+        await until(pilot, lambda: "165 k" in shown(app))
+        assert len(asked) == 1
+
+    tell(app, story, (160, 45))

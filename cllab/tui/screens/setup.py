@@ -16,6 +16,7 @@ from textual.widgets import Button
 from cllab.errors import UsageError
 from cllab.io.files import expand
 from cllab.settings.config import RunConfig
+from cllab.tui import costs
 from cllab.tui.controls import Left
 from cllab.tui.draft import KINDS, Base, Draft
 from cllab.tui.estimates import Estimate, estimate
@@ -146,7 +147,26 @@ class SetupScreen(Beginning):
 
     def _explain(self) -> None:
         error = self.errors.get(self.row.key, "") if self.row is not None else ""
-        self.query_one(Explanation).show_key(self.draft, self.row, error)
+        note = ""
+        if self.row is not None and self.row.key == "model.cut":
+            asked = costs.question(self.draft.config)
+            if asked in costs.KNOWN:
+                note = costs.told(costs.KNOWN[asked], str(self.row.value), self.lab.glyphs)
+            else:
+                note = "asking what each cut costs"
+                self._ask_costs(asked)
+        self.query_one(Explanation).show_key(self.draft, self.row, error, note)
+
+    @background("costs", "asking what each cut costs")
+    def _ask_costs(self, asked: tuple[str, ...]) -> None:
+        found = costs.ask(asked)
+
+        def take() -> None:
+            costs.KNOWN[asked] = found
+            if self.is_running and self.row is not None and self.row.key == "model.cut":
+                self._explain()
+
+        self.app.call_from_thread(take)
 
     @on(Form.Focused)
     def _row_focused(self, message: Form.Focused) -> None:

@@ -66,8 +66,8 @@ class Explanation(Chart, can_focus=False):
         self.top = max(0, self.top - 1)
         self.invalidate()
 
-    def show_key(self, draft: Draft, row: Row | None, error: str = "") -> None:
-        """Explain a question: a component with its paper, a hyper-parameter with its range and source."""
+    def show_key(self, draft: Draft, row: Row | None, error: str = "", note: str = "") -> None:
+        """Explain a question: a component with its paper, a hyper-parameter with its range and source; then `note`."""
         lab = cast("CllabApp", self.app)
         key = row.key if row is not None else "method.name"
         table, _, name = key.rpartition(".")
@@ -76,6 +76,8 @@ class Explanation(Chart, can_focus=False):
         else:
             said = "seeds" if key == "seed" else key
             text = field_text(row.spec, said, lab.palette, lab.glyphs, error=error)
+        if note:
+            text.append(f"\n{note}")
         for problem in draft.problems:
             if problem.startswith(f"{key} "):
                 text.append(f"\n! {problem}", "bold")
