@@ -1,7 +1,4 @@
-"""Optimizers: made as a phase asks for them, kept as long as it says, and saved.
-
-Weight decays are those of Rainbow Memory's code (arXiv:2103.17230).
-"""
+"""Optimizers: made as a phase asks for them, kept as long as it says, and saved."""
 
 from __future__ import annotations
 
@@ -14,9 +11,7 @@ from torch import Tensor, nn
 
 from cllab.learner.learner import Learner
 from cllab.learner.phases import Group, Lives, Optim
-from cllab.settings.tables import TrainConfig
-
-OWN_DECAY = {"sgd": 1e-4, "adam": 1e-6, "adamw": 1e-6, "radam": 1e-5}
+from cllab.settings.tables import OWN_DECAY, TrainConfig
 
 Key = tuple[Lives, str]
 

@@ -11,6 +11,10 @@ from cllab.settings.spec import ComponentSpec, FieldSpec, fields_of, param
 Augmentation = Literal["crop", "flip", "cutout", "randaugment", "autoaugment", "cutmix"]
 
 
+OWN_DECAY = {"sgd": 1e-4, "adam": 1e-6, "adamw": 1e-6, "radam": 1e-5}
+"""Weight decay of every optimizer in Rainbow Memory's code (arXiv:2103.17230)."""
+
+
 @dataclass(frozen=True, kw_only=True)
 class TrainConfig:
     """How a task is trained."""
@@ -64,6 +68,11 @@ class TrainConfig:
     )
     threads: int = param(0, "CPU threads; 0 chooses by the size of the model", low=0, high=1024)
     checkpoint_seconds: int = param(60, "Seconds between checkpoints", low=1, high=86400)
+
+    @property
+    def decay(self) -> float:
+        """The weight decay that holds."""
+        return OWN_DECAY[self.optimizer] if self.weight_decay < 0 else self.weight_decay
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -9,6 +9,7 @@ from tests.mutations.lists import (
     numbers,
     regularize,
     replay,
+    rows,
     scenarios,
     streams,
 )
@@ -24,4 +25,5 @@ MUTANTS = [
     *streams.MUTANTS,
     *models.MUTANTS,
     *latents.MUTANTS,
+    *rows.MUTANTS,
 ]
