@@ -26,7 +26,7 @@ class Cifar100NicB(DerivedSource):
     origin = CIFAR100
     info = replace(
         CIFAR100.info, title="CIFAR-100, half of it in sessions", n_classes=50, n_train=25_000, n_test=5_000,
-        base_augment=(), sessions=SESSIONS, has_sessions=True,
+        base_augment=(), sessions=SESSIONS, has_sessions=True, aside=True,
     )  # fmt: skip
 
     @dataclass(frozen=True, kw_only=True)

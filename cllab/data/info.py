@@ -25,6 +25,7 @@ class DatasetInfo:
         model: the default model.
         sessions: sessions in which its training images were taken; 0 where there are none or the data decide.
         has_sessions: whether its samples come in sessions.
+        aside: whether it sets classes aside that a front can be made with.
     """
 
     title: str
@@ -41,6 +42,7 @@ class DatasetInfo:
     model: str = "mlp400"
     sessions: int = 0
     has_sessions: bool = False
+    aside: bool = False
 
 
 @dataclass(frozen=True)

@@ -2,8 +2,8 @@
 
 `base.on = "first-task"`: the first task of the stream; the method takes it as learned and does with it what it does
 beside training (it chooses for the memory, it measures which weights matter). `base.on = "classes"`: training samples
-of some classes, only for the sake of the part below the cut, or of the whole backbone where there is no cut; what lies
-above is drawn anew, and the stream comes whole.
+of some classes of the stream, or (`"aside"`) of those that the dataset sets aside, only for the sake of the part below
+the cut, or of the whole backbone where there is no cut; what lies above is drawn anew, and the stream comes whole.
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ import dataclasses
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
+import torch
 from torch import Tensor
 
 from cllab.data.augment.pipeline import Augment
@@ -51,7 +52,7 @@ class BaseStage:
         self.settings = session.config.base
         make = session.networks.whole
         train = self.settings.training(session.config.train)
-        stream = _of(session.images, self.settings.on, self.settings.classes)
+        stream = _of(session.images, self.settings.on, self.settings.classes, session.dataset.aside)
         self.task = stream.tasks[0]
         outer = session.learner
         memory = Memory(None, 0, Payload("images", session.dataset.shape), session.device)
@@ -159,10 +160,15 @@ def _told_only(passes: Any) -> Iterator[None]:
     passes.undivided = before
 
 
-def _of(stream: Stream, on: str, n_classes: int) -> Stream:
+def _of(stream: Stream, on: str, n_classes: int, aside: Split | None) -> Stream:
     """The stream of one task that the stage learns."""
     if on == "first-task":
         task = stream.tasks[0]
+    elif on == "aside":
+        assert aside is not None
+        classes = tuple(range(int(aside.labels.max()) + 1))
+        task = Task(0, "aside", classes, classes, aside, aside.subset(torch.zeros(0, dtype=torch.long)))
+        stream = dataclasses.replace(stream, class_names=tuple(map(str, classes)))
     else:
         classes = tuple(range(n_classes or max(1, stream.n_classes // 2)))
         train = _whole([_restricted(t.train, len(classes)) for t in stream.tasks])

@@ -90,8 +90,8 @@ class BaseEnded(Event):
     """The base stage is over: what the stream begins with is learned.
 
     Attributes:
-        on: "first-task" or "classes".
-        classes: stream labels that it learned.
+        on: "first-task", "classes" or "aside".
+        classes: stream labels that it learned; of classes set aside, labels of their own.
         n_train, epochs: training samples, and passes over them.
         accuracy: on the test images of those classes, None where there are none.
     """

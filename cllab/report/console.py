@@ -212,7 +212,8 @@ def _headline(event: ev.RunStarted, paper: Paper, limit: int | None) -> str:
 
 def base_line(event: ev.BaseEnded) -> str:
     """What the base stage has learned, in a line."""
-    what = "the first task" if event.on == "first-task" else f"{len(event.classes)} classes"
+    classes = f"{len(event.classes)} classes" + (" set aside" if event.on == "aside" else "")
+    what = "the first task" if event.on == "first-task" else classes
     found = "" if event.accuracy is None else f"  {percent(event.accuracy)} % on their test images"
     return f"base   {what}, {event.n_train:,} samples x {event.epochs}{found}  {duration(event.seconds)}"
 

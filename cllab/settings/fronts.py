@@ -27,11 +27,13 @@ def kept_latents(config: RunConfig) -> bool:
     return bool(common["front"] == "frozen" and common["latents"] != "fresh")
 
 
-def problems(config: RunConfig, model: Mapping[str, Any], scenario: Mapping[str, Any]) -> Iterator[str]:
+def problems(
+    config: RunConfig, model: Mapping[str, Any], scenario: Mapping[str, Any], dataset: Mapping[str, Any]
+) -> Iterator[str]:
     """Every reason why what is asked for cannot work, each beginning with the key to change.
 
     Args:
-        model, scenario: the facts of those components.
+        model, scenario, dataset: the facts of those components.
     """
     common = config.model.common
     cut, frozen = common["cut"], common["front"] == "frozen"
@@ -54,6 +56,8 @@ def problems(config: RunConfig, model: Mapping[str, Any], scenario: Mapping[str,
     base = config.base
     if base.classes and base.on != "classes":
         yield f"base.classes = {base.classes} belongs to base.on = 'classes', not '{base.on}'"
+    if base.on == "aside" and not dataset.get("aside", False):
+        yield f"base.on = 'aside': '{config.dataset.name}' sets no classes aside; use 'classes' or 'first-task'"
     if base.on == "classes" and not scenario.get("has_class_tasks", True):
         yield (
             f"base.on = 'classes' needs tasks with classes of their own, which scenario '{config.scenario.name}' does "

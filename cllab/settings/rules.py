@@ -123,7 +123,7 @@ def problems(config: RunConfig, catalog: Catalog) -> Iterator[str]:
     if config.model.common["weights"] == "imagenet" and "imagenet" not in named:
         knows = [m.name for m in catalog.all("model") if "imagenet" in m.facts.get("weights", ())]
         yield f"model.weights = 'imagenet': there are none of '{model.name}'; there are of {' and '.join(knows)}"
-    yield from fronts.problems(config, model.facts, scenario.facts)
+    yield from fronts.problems(config, model.facts, scenario.facts, dataset.facts)
     yield from _device(config.device)
     yield from sizes.problems(config, {"n_train": n_train, "n_classes": n_classes, "shape": shape})
 

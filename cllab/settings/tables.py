@@ -79,10 +79,10 @@ class TrainConfig:
 class BaseConfig:
     """What is learned before the stream begins."""
 
-    on: Literal["none", "first-task", "classes"] = param(
+    on: Literal["none", "first-task", "classes", "aside"] = param(
         "none",
-        "The base stage: none; the first task of the stream, which the method then takes as learned; or some classes, "
-        "only to make a front for all of them",
+        "The base stage: none; the first task of the stream, which the method then takes as learned; some classes of "
+        "the stream, or those that the dataset sets aside from it, only to make a front for all of them",
     )
     classes: int = param(
         0, "With on = classes: how many, the first of the stream; 0 for half of them", low=0, high=1_000_000

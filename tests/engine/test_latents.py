@@ -318,6 +318,33 @@ def test_the_base_stage_trains_with_its_own_table() -> None:
     assert said.of(ev.BaseEnded)[0].accuracy < 0.6, "nothing is learned at rate 0"
 
 
+def test_a_front_is_made_of_the_classes_that_a_dataset_sets_aside(monkeypatch: pytest.MonkeyPatch) -> None:
+    from dataclasses import replace
+
+    from cllab.engine import run as engine
+
+    usual = engine.open_dataset
+
+    def halved(*args: Any, **options: Any) -> Any:
+        whole = usual(*args, **options)
+        own, others = (m.nonzero().flatten() for m in (whole.train.labels < 5, whole.train.labels >= 5))
+        aside = whole.train.subset(others).relabel(torch.arange(10) - 5)
+        tested = whole.test.subset((whole.test.labels < 5).nonzero().flatten())
+        return replace(whole, classes=whole.classes[:5], train=whole.train.subset(own), test=tested, aside=aside)
+
+    monkeypatch.setattr(engine, "open_dataset", halved)
+    config = behind("er", scenario={"name": "disjoint", "tasks": 2, "class_order": "natural"})
+    session, record = walked(replace(config, base=replace(config.base, on="aside")))
+    (ended,) = record.of(ev.BaseEnded)
+    assert (ended.classes, ended.accuracy) == (tuple(range(5)), None)
+    assert session.base is not None
+    learned = set(session.base.task.train.sample_ids().tolist())
+    met = {i for task in session.images.tasks for i in task.train.sample_ids().tolist()}
+    assert learned
+    assert not learned & met
+    assert session.metrics()["last_accuracy"] > 0.5
+
+
 @pytest.mark.parametrize("classes", [0, 3])
 def test_as_many_classes_as_asked_for_are_in_the_base_stage(classes: int) -> None:
     session = Session(behind("finetune", base={"classes": classes}), Record(), Control())

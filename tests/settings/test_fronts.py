@@ -34,6 +34,7 @@ REFUSED: list[tuple[Tables, str]] = [
     ),
     ({"base": {"on": "first-task", "classes": 3}}, r"^base\.classes = 3 belongs to base\.on = 'classes'"),
     ({"base": {"on": "classes"}, "scenario": {"name": "permuted"}}, r"^base\.on = 'classes' needs tasks with classes"),
+    ({"base": {"on": "aside"}}, r"^base\.on = 'aside': 'mnist' sets no classes aside; use 'classes'"),
     ({"base": {"epoch": 3}}, r"^base\.epoch: no key 'epoch'; did you mean 'epochs'"),
 ]
 
