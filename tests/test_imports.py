@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import ast
 import json
 import pkgutil
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
@@ -81,3 +83,24 @@ def test_the_live_screen_is_painted_without_what_only_other_screens_need() -> No
         "cllab.cli",
     }
     assert others & set(found) == set()
+
+
+def arguments(node: ast.FunctionDef | ast.AsyncFunctionDef) -> list[str]:
+    found = [*node.args.posonlyargs, *node.args.args, *node.args.kwonlyargs, node.args.vararg, node.args.kwarg]
+    return [a.arg for a in found if a is not None and a.arg not in ("self", "cls")]
+
+
+def test_nothing_takes_more_than_seven_arguments() -> None:
+    """What belongs together is grouped. Typer makes the options of a command of its arguments: those are left out."""
+    package = Path(cllab.__path__[0])
+    many, commands = [], set()
+    for path in sorted(package.rglob("*.py")):
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            if isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef)) and len(arguments(node)) > 7:
+                where = f"{path.relative_to(package)}: {node.name}"
+                if path.parent.name == "cli" and "typer." in ast.unparse(node.args):
+                    commands.add(where)
+                else:
+                    many.append(where)
+    assert many == []
+    assert commands <= {"cli/tune.py: tune", "cli/inspect.py: export", "cli/run.py: run"}

@@ -5,6 +5,7 @@ from __future__ import annotations
 import shlex
 import textwrap
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -97,30 +98,34 @@ def data(thing: Thing) -> dict[str, Any]:
     return thing.to_dict()
 
 
-def picture(
-    scenario: str,
-    values: Mapping[str, Any],
-    dataset: str,
-    catalog: Catalog,
-    paper: Paper,
-    n_classes: int | None = None,
-    *,
-    file: str = "",
-    root: str | None = None,
-    seed: int = 1,
-) -> str:
+@dataclass(frozen=True)
+class Source:
+    """What a scenario makes tasks of.
+
+    Attributes:
+        dataset: whose classes.
+        n_classes: of the dataset, where a setting decides.
+        file: whose tasks the scenario of benchmark files shows.
+        root: the data folder.
+        seed: of the run, which decides the order of the classes.
+    """
+
+    dataset: str
+    n_classes: int | None = None
+    file: str = ""
+    root: str | None = None
+    seed: int = 1
+
+
+def picture(scenario: str, values: Mapping[str, Any], source: Source, catalog: Catalog, paper: Paper) -> str:
     """Which task gets how much of which class.
 
     Args:
         scenario: its name.
         values: its settings.
-        dataset: whose classes.
+        source: what it is made of.
         catalog: the components.
         paper: where it is shown.
-        n_classes: of the dataset, where a setting decides.
-        file: whose tasks the scenario of benchmark files shows.
-        root: the data folder.
-        seed: of the run, which decides the order of the classes.
 
     Raises:
         UsageError: when the scenario cannot be made of the dataset's classes.
@@ -129,11 +134,12 @@ def picture(
     from cllab.scenarios import picture as pictures
 
     if scenario == FILE_SCENARIO:
-        return _file_picture(values, paper, file, root)
+        return _file_picture(values, paper, source.file, source.root)
+    dataset, seed = source.dataset, source.seed
     facts = catalog.get("dataset", dataset).facts
     if catalog.get("scenario", scenario).facts.get("needs_sessions") and not facts.get("has_sessions"):
         return f"'{dataset}' has no sessions, which scenario '{scenario}' needs"
-    n, sessions = n_classes or facts.get("n_classes"), int(facts.get("sessions") or 0)
+    n, sessions = source.n_classes or facts.get("n_classes"), int(facts.get("sessions") or 0)
     values = {**values, "seed": seed}
     if not n:
         return f"the picture of tasks and classes depends on the folder that '{dataset}' reads"
@@ -192,7 +198,7 @@ def _component(spec: ComponentSpec, catalog: Catalog, paper: Paper, sets: Sequen
         values = spec.parse(given)
         usual = SESSION_DATASET if spec.facts.get("needs_sessions") else DEFAULT_DATASET
         try:
-            parts.append(picture(spec.name, values, dataset or usual, catalog, paper, file=file))
+            parts.append(picture(spec.name, values, Source(dataset or usual, file=file), catalog, paper))
         except CllabError as error:
             if sets:
                 raise
@@ -311,10 +317,8 @@ def _preset(preset: Preset, catalog: Catalog, paper: Paper, sets: Sequence[str])
     dataset, file = config.dataset, str(config.dataset.values.get("file", ""))
     root = dataset.common.get("root") or None
     scenario = config.scenario
-    seed = config.seed
-    parts.append(
-        picture(scenario.name, scenario.values, dataset.name, catalog, paper, own, file=file, root=root, seed=seed)
-    )
+    source = Source(dataset.name, own, file, root, config.seed)
+    parts.append(picture(scenario.name, scenario.values, source, catalog, paper))
     command = ["cllab", "run", "--headless", preset.name, *(part for item in sets for part in ("--set", item))]
     parts.append(f"run it   {clean(shlex.join(command))}")
     return "\n\n".join(part for part in parts if part)

@@ -85,18 +85,17 @@ class Relabeled:
         *,
         test: Rows | None = None,
         name: str = "",
-        exposed: Sequence[int] | None = None,
         transform: Transform | None = None,
         has_label: bool = False,
     ) -> Task:
-        """A task of training rows `train`; its test rows are all of `classes` unless given."""
+        """A task of training rows `train`, which are of `classes`; its test rows are all of those unless given."""
         if test is None:
             test = np.flatnonzero(np.isin(self.test, np.asarray(classes)))
         return Task(
             index=index,
             name=name or f"task {index + 1}",
             classes=tuple(classes),
-            exposed=tuple(classes if exposed is None else exposed),
+            exposed=tuple(classes),
             train=self._split(self.dataset.train, train, transform),
             test=self._split(self.dataset.test, test, transform),
             has_label=has_label,

@@ -15,6 +15,7 @@ out as many.
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
@@ -69,11 +70,13 @@ class Blurry(Scenario):
         rows = data.kept(config.train_share, rng)
         mix = {"clean": _clean, "official": _official, "notebook": _notebook}[config.construction]
         mixed = mix(data.pools(rows, parts), config.percent / 100, rng.numpy("scenario.blurry"))
-        everything = range(data.n_classes) if config.percent > 0 else None
+        everything = tuple(range(data.n_classes))
         tasks = [
-            data.task(t, part, np.concatenate(own_and_others), exposed=everything)
+            data.task(t, part, np.concatenate(own_and_others))
             for t, (part, own_and_others) in enumerate(zip(parts, mixed, strict=True))
         ]
+        if config.percent > 0:
+            tasks = [dataclasses.replace(task, exposed=everything) for task in tasks]
         used = np.unique(np.concatenate([np.concatenate(pair) for pair in mixed]))
         return data.stream(tasks, config.stream, left_out=len(dataset.train) - len(used))
 

@@ -8,6 +8,7 @@ official batches), those of image folders by class folder and file name.
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
@@ -82,7 +83,8 @@ class SplitsFile(Scenario):
             own_test = test_rows[data.test[test_rows] // files.n == t]
             if len(own_test) == 0:
                 raise DataError(f"{files.test[t]}: no test images of labels {own.start} to {own.stop - 1}")
-            tasks.append(data.task(t, own, rows, test=own_test, exposed=[int(c) for c in np.unique(labels)]))
+            task = data.task(t, own, rows, test=own_test)
+            tasks.append(dataclasses.replace(task, exposed=tuple(int(c) for c in np.unique(labels))))
         rows = np.concatenate([rows for rows, _ in train])
         used = len(np.unique(rows))
         published = len(order) == dataset.n_classes and np.array_equal(

@@ -10,6 +10,7 @@ from textual.widgets import Input
 
 from cllab.metrics import METRICS
 from cllab.settings.catalog import load
+from cllab.settings.tables import SECTIONS
 from cllab.tui.app import CllabApp
 from cllab.tui.glyphs import ASCII, UNICODE
 from cllab.tui.pages import page_text, pages, paper_link, reflow, search
@@ -36,7 +37,7 @@ async def go(pilot: Any) -> ExplainScreen:
 
 def test_every_component_and_metric_has_a_page_with_all_it_declares() -> None:
     found = {p.key: p for p in pages(load())}
-    assert len(found) == len(load().components) + len(METRICS) + 2
+    assert len(found) == len(load().components) + len(METRICS) + len(SECTIONS)
     for component in load().components:
         text = page_text(found[f"{component.kind}/{component.name}"], DARK, UNICODE).plain
         assert component.title in text

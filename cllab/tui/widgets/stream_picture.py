@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import functools
 import json
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any, NamedTuple, cast
 
 from rich.text import Text
 from textual.app import RenderResult
@@ -15,6 +15,16 @@ from cllab.errors import CllabError
 if TYPE_CHECKING:
     from cllab.tui.app import CllabApp
     from cllab.tui.draft import Draft
+
+
+class Asked(NamedTuple):
+    """What a picture shows: a scenario, its settings as JSON, and the classes and sessions of a dataset."""
+
+    scenario: str
+    values: str
+    n_classes: int | None
+    dataset: str
+    sessions: int
 
 
 class StreamPicture(Widget):
@@ -28,7 +38,7 @@ class StreamPicture(Widget):
     def __init__(self, id: str | None = None) -> None:
         super().__init__(id=id)
         self.border_title = "the stream"
-        self._asked: tuple[str, str, int | None, str, int] | None = None
+        self._asked: Asked | None = None
         self._ready = False
 
     def _make_ready(self) -> None:
@@ -42,7 +52,7 @@ class StreamPicture(Widget):
         n_classes = config.dataset.values.get("n_classes", draft.component("dataset").facts.get("n_classes"))
         told = json.dumps(values, sort_keys=True, default=str)
         sessions = int(draft.component("dataset").facts.get("sessions") or 0)
-        asked = (config.scenario.name, told, n_classes, config.dataset.name, sessions)
+        asked = Asked(config.scenario.name, told, n_classes, config.dataset.name, sessions)
         if asked != self._asked:
             self._asked = asked
             self.border_title = f"the stream: {config.scenario.name}"
@@ -53,26 +63,23 @@ class StreamPicture(Widget):
             # NumPy is loaded when the screen has been painted once
             self.call_after_refresh(self._make_ready)
             return Text()
-        if self._asked is None or self._asked[2] is None:
+        if self._asked is None or self._asked.n_classes is None:
             return Text("the classes are known when the data are there", style="dim")
         width, height = self.size
         ascii_only = cast("CllabApp", self.app).glyphs.ascii
-        name, values, n_classes, dataset, sessions = self._asked
-        told = draw(name, values, n_classes, dataset, sessions, width, height, ascii_only)
-        return Text(told, no_wrap=True, overflow="ellipsis")
+        return Text(draw(self._asked, width, height, ascii_only), no_wrap=True, overflow="ellipsis")
 
 
 @functools.lru_cache(maxsize=64)
-def draw(
-    name: str, values: str, n_classes: int, dataset: str, sessions: int, width: int, height: int, ascii_only: bool
-) -> str:
+def draw(asked: Asked, width: int, height: int, ascii_only: bool) -> str:
     """The picture as text, with the classes in the order of the run's seed, or why there is none."""
     from cllab.scenarios import picture
 
-    config: dict[str, Any] = json.loads(values)
+    config: dict[str, Any] = json.loads(asked.values)
+    n_classes = asked.n_classes or 0
     try:
-        found = picture.shares(name, config, n_classes, sessions)
-        order = picture.classes(name, config, n_classes, dataset, int(config["seed"]), sessions)
+        found = picture.shares(asked.scenario, config, n_classes, asked.sessions)
+        order = picture.classes(asked.scenario, config, n_classes, asked.dataset, int(config["seed"]), asked.sessions)
     except (CllabError, KeyError, ValueError) as error:
         return str(error)
     return picture.draw(
