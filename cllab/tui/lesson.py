@@ -40,6 +40,7 @@ class Recording:
     Attributes:
         label: what a chart of it is called where there are several.
         preset, settings: what to train; the same as `cllab run PRESET --set ...`.
+        pictures: whether what the memory held is recorded.
         trace: (task, steps): from the beginning of that task (1-based) on, so many steps were traced.
     """
 
@@ -48,6 +49,7 @@ class Recording:
     preset: str
     settings: tuple[str, ...] = ()
     trace: tuple[int, ...] = ()
+    pictures: bool = True
 
     @property
     def run(self) -> Run:
@@ -249,7 +251,12 @@ def read_recordings() -> dict[str, Recording]:
     data = tomllib.loads((FOLDER / "recordings.toml").read_text(encoding="utf-8"))
     return {
         name: Recording(
-            name, entry["label"], entry["preset"], tuple(entry.get("settings", ())), tuple(entry.get("trace", ()))
+            name,
+            entry["label"],
+            entry["preset"],
+            tuple(entry.get("settings", ())),
+            tuple(entry.get("trace", ())),
+            entry.get("pictures", True),
         )
         for name, entry in data.items()
     }
