@@ -38,6 +38,7 @@ def split_sizes(n: int, stored: int, size: int) -> tuple[int, int, int]:
 class Rehearsal:
     """Settings of both."""
 
+    first_epochs: int = param(0, "Passes over the first batch; 0 for train.epochs", low=0, high=10000)
     later_lr: float = param(
         0.0, "Learning rate from the second batch on; 0 for train.lr", source="inc_lr", low=0, high=100, log=True
     )
@@ -82,6 +83,7 @@ class LatentRehearsal(Method):
         yield Phase(
             "stream",
             task.train,
+            epochs=(self.config.first_epochs or None) if task.index == 0 else None,
             batch_size=native,
             drop_last=self.config.tail == "dropped",
             optim=self._optim(task.index),

@@ -46,6 +46,7 @@ class CWR(Method):
         backbone: Literal["first", "frozen"] = param(
             "first", "What learns below the output layer: everything in the first batch, or nothing at all"
         )
+        first_epochs: int = param(0, "Passes over the first batch; 0 for train.epochs", low=0, high=10000)
         later_lr: float = param(
             0.0, "Learning rate from the second batch on; 0 for train.lr", low=0, high=100, log=True
         )
@@ -67,7 +68,8 @@ class CWR(Method):
         head = Group(lambda: self.learner.model.head.parameters())
         optim = Optim((head,) if self._fixed(task.index) else (), lr=rate or None)
         yield Work(lambda: self._begin(task))
-        yield Phase("stream", task.train, optim=optim)
+        epochs = (self.config.first_epochs or None) if task.index == 0 else None
+        yield Phase("stream", task.train, epochs=epochs, optim=optim)
         yield Work(self._consolidate)
 
     def _fixed(self, index: int) -> bool:

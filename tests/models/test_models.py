@@ -13,7 +13,9 @@ from torch import nn
 from cllab.engine import checkpoint
 from cllab.errors import UsageError
 from cllab.models.base import Backbone, Network
+from cllab.models.efficientnet_lite0 import EfficientNetLite0
 from cllab.models.mlp400 import MLP400
+from cllab.models.mobilenet_v1 import MobileNetV1
 from cllab.settings import catalog, fronts, registry
 
 
@@ -210,6 +212,9 @@ STAGES = ["stem", "stage1", "stage2", "stage3", "stage4", "pool"]
 ALL = [
     ("mlp", (1, 8, 8), {"layers": 3, "norm": True}, ["hidden1", "hidden2", "hidden3"]),
     ("mlp400", (1, 8, 8), {"channels": 3}, ["hidden1", "hidden2"]),
+    ("small-cnn", (1, 12, 12), {}, ["conv1", "conv2", "hidden"]),
+    ("mobilenet-v1", (3, 32, 32), {"multiplier": 0.1}, list(MobileNetV1.info.cuts)),
+    ("efficientnet-lite0", (3, 32, 32), {}, list(EfficientNetLite0.info.cuts)),
     ("resnet18", (3, 8, 8), {}, ["stem", "stage1", "stage2", "stage3", "stage4", "pool"]),
     ("resnet32", (3, 8, 8), {}, ["stem", "stage1", "stage2", "stage3", "pool"]),
     (

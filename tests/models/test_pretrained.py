@@ -288,3 +288,15 @@ def test_a_run_on_resized_images_trains_and_keeps_small_ones_in_the_memory() -> 
     with pytest.raises(UsageError, match=r"at least 32 pixels, 'digits' has 8; model\.size resizes them"):
         config(name="mobilenet-v1")
     config(name="mobilenet-v1", size=32)
+
+
+def test_small_cnn_has_1600_features_of_a_digit_that_keep_their_scale() -> None:
+    net = backbone("small-cnn", (1, 28, 28))
+    h = torch.randn(64, 1, 28, 28)
+    spread = []
+    for name in ("conv1", "conv2"):
+        h = net.parts[name](h)
+        spread.append(h.square().mean().sqrt().item())
+    assert h.shape == (64, 1600)
+    assert net.width == 256
+    assert all(0.5 < s < 4 for s in spread), "not a tenth from layer to layer"
