@@ -21,6 +21,9 @@ FORWARD = 0.15
 TREND = 4
 """Tasks that must have been learned before a trend in the cost of a step is believed."""
 
+LATELY = 50
+"""Tasks from whose steps the cost of one is told: of hundreds the latest are enough, and quick to look through."""
+
 Cost = tuple[float, float]
 """(seconds, units)."""
 
@@ -166,7 +169,7 @@ class Pace:
     def _step(self) -> tuple[float | None, float]:
         """Seconds of a step in the current task, and by how much it grows with every task."""
         of = self.done.get(TRAIN, {})
-        told = [(t, s / n, n) for t, (s, n) in sorted(of.items()) if n > 0 and s > 0]
+        told = [(t, s / n, n) for t, (s, n) in sorted(of.items())[-LATELY:] if n > 0 and s > 0]
         if not told:
             return None, 0.0
         whole = [(t, rate) for t, rate, _ in told if t < self.task]

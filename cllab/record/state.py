@@ -27,6 +27,11 @@ class Series(Sequence[T], Generic[T]):
         self._items: list[T] = [] if items is None else items
         self._n = len(self._items) if n is None else n
 
+    @property
+    def storage(self) -> object:
+        """What this sequence shares with those that it continues, to remember what was made of them."""
+        return self._items
+
     def append(self, item: T) -> Series[T]:
         """This sequence and `item`; shares storage unless another sequence already continued from here."""
         items = self._items if len(self._items) == self._n else self._items[: self._n]

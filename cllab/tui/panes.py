@@ -11,6 +11,7 @@ from cllab.record.runs import Run
 from cllab.record.state import RunState
 from cllab.tui.snapshots import load
 from cllab.tui.view import (
+    Curves,
     accuracy_curves,
     class_names,
     forgetting_curves,
@@ -40,6 +41,7 @@ class Look:
         marker: what lines are drawn with.
         fitted: whether axes of accuracies and forgetting show the range of the data, not 0 to 100.
         by: what the memory is divided by, "class" or "task".
+        lines: what has a line of its own: "test", a task or test set, or "class".
         large: for the last row of a hall: strong lines, and the number that matters in large digits.
         at: names of a traced step's numbers and pictures that are talked about.
     """
@@ -50,6 +52,7 @@ class Look:
     at: tuple[str, ...] = ()
     fitted: bool = False
     large: bool = False
+    lines: str = "test"
 
 
 class ForgettingChart(LineChart):
@@ -132,26 +135,43 @@ MAKE: dict[str, Callable[[str], Chart]] = {
 """A widget per name."""
 
 
+_CURVES: dict[str, tuple[tuple[object, ...], Curves, Curves, tuple[int, float] | None]] = {}
+"""What was computed last of accuracies, by kind of line: two charts draw it, ten times a second."""
+
+
+def _curves(state: RunState, lines: str) -> tuple[Curves, Curves, tuple[int, float] | None]:
+    """Accuracies, how far they are below their best, and who is farthest."""
+    # the objects themselves, so that none of them is gone and another in its place
+    key = (state.evaluations.storage, len(state.evaluations), state.started, len(state.memory), state.task, state.rows)
+    kept = _CURVES.get(lines)
+    if kept is None or any(a is not b and a != b for a, b in zip(kept[0], key, strict=True)):
+        curves = accuracy_curves(state, lines)
+        lost = forgetting_curves(curves)
+        kept = _CURVES[lines] = (key, curves, lost, most_forgotten(lost))
+    return kept[1:]
+
+
 def _heading(pane: LineChart, state: RunState, look: Look) -> str:
-    """What a chart of test sets that stand apart is called; empty for one of tasks."""
-    if not state.is_apart:
+    """What a chart is called; empty for one of tasks, which is called by who is looked at."""
+    by_class = look.lines == "class"
+    if not (by_class or state.is_apart):
         return ""
+    what = "class" if by_class else "test set"
     if pane.mean_name == "mean":
-        return "below its best per test set, points"
-    names = test_names(state)
-    return f"accuracy % - {names[look.focus_task]}" if look.focus_task is not None else "accuracy per test set %"
+        return f"below its best per {what}, points"
+    names, i = class_names(state) if by_class else test_names(state), look.focus_task
+    return f"accuracy % - {names[i]}" if i is not None and i < len(names) else f"accuracy per {what} %"
 
 
 def fill(pane: object, run: Run, state: RunState, look: Look) -> None:
     """Draw `state` of `run` in `pane`."""
     marker = look.marker if look.marker in DOTS else "braille"
     if isinstance(pane, LineChart):
-        curves = accuracy_curves(state)
-        lost = forgetting_curves(curves)
+        curves, lost, worst = _curves(state, look.lines)
         shown = lost if pane.mean_name == "mean" else curves
         pane.show(
             shown,
-            worst=most_forgotten(lost),
+            worst=worst,
             focus_task=look.focus_task,
             marker=marker,
             fitted=look.fitted,

@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from cllab.record import events as ev
-from cllab.record.state import RunState
+from cllab.record.state import RunState, Series
 from cllab.tui.units import size as size
 
 Floats = NDArray[np.float64]
@@ -92,7 +92,7 @@ class Curves:
         whole: (n,) bool: measured on all test images; None when all are.
         after: (n,) the task at whose end it was measured, -1 within one; None: one point per task, in their order.
         glance: test images that the newest point was measured on, where those are not all; else 0.
-        names: of the lines, where they are no tasks but test sets that stand apart.
+        names: of the lines, where they are no tasks but test sets that stand apart, or classes.
     """
 
     x: Floats
@@ -122,13 +122,34 @@ def _row(values: Sequence[float | None], n: int) -> Floats:
     return row
 
 
-def accuracy_curves(state: RunState) -> Curves:
-    """Accuracy of every task, or on every test set that stands apart, at every evaluation."""
-    n, lines = n_tasks(state), n_tests(state)
+_ROWS: dict[tuple[int, str, int], tuple[object, list[tuple[ev.Evaluated, Floats]]]] = {}
+"""Rows of values that were made into arrays before, by the evaluations that they are of: a run of hundreds of tasks and
+classes is drawn ten times a second."""
+
+
+def _made_rows(evaluations: Series[ev.Evaluated], points: Sequence[ev.Evaluated], by: str, n: int) -> Floats:
+    """(P, n) values of the points, per task and test set or per class."""
+    store = evaluations.storage
+    key = (id(store), by, n)
+    if key not in _ROWS and len(_ROWS) > 8:
+        _ROWS.pop(next(iter(_ROWS)))
+    kept = _ROWS.setdefault(key, (store, []))[1]
+    rows = []
+    for i, point in enumerate(points):
+        if i >= len(kept) or kept[i][0] is not point:
+            del kept[i:]
+            kept.append((point, _row(point.per_class if by == "class" else point.tasks, n)))
+        rows.append(kept[i][1])
+    return np.array(rows).reshape(len(rows), n)
+
+
+def accuracy_curves(state: RunState, by: str = "test") -> Curves:
+    """Accuracy of every task, or on every test set that stands apart, at every evaluation; or "class" by class."""
+    n, lines = n_tasks(state), len(class_names(state)) if by == "class" else n_tests(state)
     bounds = _bounds(state, n)
-    points = [e for e in state.evaluations if 0 <= e.task < n]
+    points = [e for e in state.evaluations if 0 <= e.task < n and (by != "class" or e.per_class)]
     x = np.array([float(e.step) for e in points])
-    y = np.array([_row(e.tasks, lines) for e in points]).reshape(len(points), lines)
+    y = _made_rows(state.evaluations, points, by, lines)
     mean = np.array([number(e.seen) for e in points])
     if len(x):
         x = np.maximum.accumulate(x)
@@ -140,7 +161,7 @@ def accuracy_curves(state: RunState) -> Curves:
     whole = np.array([e.moment != "glance" for e in points], bool)
     after = np.array([e.task if e.moment == "task" else -1 for e in points], np.int64)
     glance = points[-1].images if points and not whole[-1] else 0
-    names = tuple(test_names(state)) if state.is_apart else ()
+    names = tuple(class_names(state) if by == "class" else test_names(state) if state.is_apart else ())
     return Curves(x, y, mean, end, bounds, whole, after, glance, names)
 
 

@@ -101,6 +101,8 @@ def test_the_reduced_test_set_is_every_twentieth_by_path(monkeypatch: pytest.Mon
     names = paths(tuple(range(1, 12)))
     train, test = core50._divided(names, "lists", "reduced")
     assert (len(train), len(test), len(core50._divided(names, "lists", "full")[1])) == (119_894, 2_249, 44_972)
+    tested = sorted(name for name in names if int(name[1 : name.index("/")]) in TESTED)
+    assert sorted(test) == tested[::20]
     per_object = np.bincount([int(name.split("/")[1][1:]) for name in test])[1:]
     assert sorted(set(per_object.tolist())) == [44, 45, 46][: len(set(per_object.tolist()))]
     assert {int(name[1 : name.index("/")]) for name in test} == set(TESTED)

@@ -74,6 +74,9 @@ def test_mnist_nic_turns_every_image_by_the_angle_of_its_session() -> None:
         }
         own = data.train.fetch((data.sessions.train == s).nonzero().flatten()[::101])[:, 0].numpy()
         assert all(x.tobytes() in turned[s] for x in own)
+    # unturned, no image is in two sessions
+    flat = MnistNic.finished(whole, MnistNic.Config(first_angle=0, last_angle=0))
+    assert len({x.tobytes() for x in flat.train.fetch(slice(None)).numpy()}) == 24_000
     again = MnistNic.finished(whole, config)
     assert torch.equal(again.train.fetch(slice(None)), data.train.fetch(slice(None)))
 
@@ -121,6 +124,8 @@ def test_cifar_nic_b_has_half_of_the_classes_in_eight_sessions_and_the_other_hal
         before = whole.test if split is data.test else whole.train
         original = before.labels[split.sample_ids()]
         assert [names[y] for y in split.labels.tolist()] == [whole.classes[y] for y in original.tolist()]
+    own_sessions = data.sessions.train[data.train.labels == 0]
+    assert not torch.equal(own_sessions, own_sessions.sort().values), "dealt at random"
     assert (len(data.test), len(data.aside)) == (100, 50 * 31)
     assert not set(data.aside.sample_ids().tolist()) & set(data.train.sample_ids().tolist())
 

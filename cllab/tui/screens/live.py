@@ -26,7 +26,7 @@ from cllab.tui.view import (
     task_names,
 )
 from cllab.tui.widgets.chart import Chart
-from cllab.tui.widgets.composition import MOST_GROUPS
+from cllab.tui.widgets.composition import MOST_GROUPS, Composition
 from cllab.tui.widgets.key_bar import KeyBar
 from cllab.tui.widgets.line_chart import LineChart
 from cllab.tui.widgets.matrix import AccuracyMatrix
@@ -47,7 +47,7 @@ PANES = (
     ("classes", "classes"),
     ("samples", "samples"),
 )
-NEED_A_RUN = ("focus_task", "unfocus", "zoom", "pane", "group", "marker", "log", "fit", "trace")
+NEED_A_RUN = ("focus_task", "unfocus", "zoom", "pane", "group", "marker", "log", "fit", "trace", "lines")
 MARKERS: tuple[Literal["braille", "quadrant", "ascii"], ...] = ("braille", "quadrant", "ascii")
 
 
@@ -69,6 +69,7 @@ class LiveScreen(Commanding):
         Binding("T", "tracing", "Trace/speed pane", id="live.tracing", show=False),
         Binding("g", "group", "By class/task", id="live.group", show=False),
         Binding("y", "fit", "Fit axis", id="live.fit"),
+        Binding("c", "lines", "By class", id="live.lines", show=False),
         Binding("m", "marker", "Marker", id="live.marker", show=False),
     ]
 
@@ -78,6 +79,7 @@ class LiveScreen(Commanding):
         self.zoomed = False
         self.focus_task: int | None = None
         self.by = "class"
+        self.lines = "test"
         self.fitted = False
         self._feed: Feed | None = None
         self._told = ""
@@ -120,7 +122,7 @@ class LiveScreen(Commanding):
             self._show_nothing()
             return
         if feed is not self._feed:
-            self._feed, self._asked, self._told, self.focus_task = feed, None, "", None
+            self._feed, self._asked, self._told, self.focus_task, self.lines = feed, None, "", None, "test"
             self.query_one(AccuracyMatrix).cursor = None
             self._arrange()
         playing = self.player is not None and self.player.playing
@@ -177,7 +179,7 @@ class LiveScreen(Commanding):
 
     def _fill(self, pane: Widget, state: RunState) -> None:
         if self.lab.feed is not None:
-            look = Look(self.focus_task, self.lab.settings.marker, self.by, fitted=self.fitted)
+            look = Look(self.focus_task, self.lab.settings.marker, self.by, fitted=self.fitted, lines=self.lines)
             fill(pane, self.lab.feed.run, state, look)
 
     # -- layout
@@ -266,7 +268,7 @@ class LiveScreen(Commanding):
 
     def action_focus_task(self, by: int) -> None:
         """Look at the next task that has been evaluated, and dim the others; after the last, at all."""
-        learned = accuracy_curves(self._state).y
+        learned = accuracy_curves(self._state, self.lines).y
         known = np.flatnonzero(np.isfinite(learned).any(axis=0)).tolist() if learned.size else []
         if not known:
             self.notify("nothing has been evaluated yet", timeout=3)
@@ -279,7 +281,7 @@ class LiveScreen(Commanding):
         self.focus_task = task
         if task is None:
             self.query_one(LineChart).entitle("accuracy per task %")
-        elif not self._state.is_apart:
+        elif not self._state.is_apart and self.lines == "test":
             classes = ", ".join(task_classes(self._state, task)[:4])
             name = task_names(self._state)[task] if task < n_tasks(self._state) else ""
             about = classes or (name if name != f"T{task + 1}" else "")
@@ -301,7 +303,8 @@ class LiveScreen(Commanding):
     def action_group(self) -> None:
         """Divide the memory by class or by task."""
         self.by = "task" if self.by == "class" else "class"
-        if self.by == "class" and len(class_names(self._state)) > MOST_GROUPS:
+        many = len(class_names(self._state)) > MOST_GROUPS and not self.query_one(Composition).is_strip
+        if self.by == "class" and many:
             self.notify(
                 f"more than {MOST_GROUPS} classes are shown by task; the classes pane has each of them", timeout=4
             )
@@ -313,6 +316,28 @@ class LiveScreen(Commanding):
         self.fitted = not self.fitted
         for pane in self._visible():
             self._fill(pane, self._state)
+
+    def action_lines(self) -> None:
+        """A line for every class, or for every task or test set again."""
+        self.lines = "test" if self.lines == "class" else "class"
+        self._look_at(None)
+        for chart in self.query(LineChart):
+            # who has the heading of tasks again is told at once
+            if self.lines == "test" and not self._state.is_apart:
+                told = "forgetting per task, points" if chart.mean_name == "mean" else "accuracy per task %"
+                chart.entitle(told)
+
+    def go_to(self, task: int) -> None:
+        """Look at `task`: at its line where tasks have lines, and at its row of the matrix."""
+        super().go_to(task)
+        if self.player is not None:
+            return
+        matrix = self.query_one(AccuracyMatrix)
+        matrix.look_at(task)
+        if self._state.is_apart or self.lines == "class":
+            self._choose("matrix")
+        else:
+            self._look_at(task)
 
     def action_marker(self) -> None:
         """Draw lines finely, boldly (for a projector), or in ASCII."""

@@ -415,6 +415,14 @@ class MemoryScreen(Replayable):
         self.at = None if at == len(records) - 1 else at
         self.show_state(self._state)
 
+    def go_to(self, task: int) -> None:
+        """The memory after `task`, or after the last one before it that told of it."""
+        super().go_to(task)
+        records = memory_records(self._state)
+        if self.player is None and records:
+            before = [i for i, r in enumerate(records) if r.task <= task]
+            self.action_task((before[-1] if before else 0) - self._index(records))
+
     @on(MemoryBar.Chosen)
     def _task_chosen(self, message: MemoryBar.Chosen) -> None:
         self.action_task(message.index - self._index(memory_records(self._state)))

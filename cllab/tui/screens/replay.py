@@ -38,6 +38,7 @@ class Replayable(Screen[Any]):
         Binding("end", "scrub_to(1)", "End", id="replay.end", show=False),
         Binding("plus,equals_sign", "speed(1)", "Faster", id="replay.faster", key_display="+"),
         Binding("minus", "speed(-1)", "Slower", id="replay.slower", key_display="-"),
+        Binding("number_sign", "jump", "Go to task", id="replay.jump", key_display="#", show=False),
     ]
     # these screens choose where the focus is; the framework's own choice may be a pane that is hidden
     AUTO_FOCUS: ClassVar[str | None] = ""
@@ -53,6 +54,28 @@ class Replayable(Screen[Any]):
         """The replay that is shown, None for a live run."""
         feed = self.lab.feed
         return feed if isinstance(feed, Player) else None
+
+    def go_to(self, task: int) -> None:
+        """Show `task` (0-based): in a replay the moment at which it was evaluated."""
+        if self.player is not None:
+            self.player.seek_end_of(task)
+
+    def action_jump(self) -> None:
+        """Ask for the number of a task and go there: one that was learned, in a replay any of the recording."""
+        feed = self.lab.feed
+        if feed is None:
+            return
+        most = len(self.player.timeline.ends) if self.player is not None else len(feed.state.rows)
+        if not most:
+            self.notify("no task has been learned yet", timeout=3)
+            return
+        from cllab.tui.screens.jump import JumpScreen
+
+        def then(task: int | None) -> None:
+            if task is not None:
+                self.go_to(task)
+
+        self.app.push_screen(JumpScreen(most), then)
 
     def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
         """Replay keys exist only in a replay."""

@@ -18,6 +18,8 @@ from cllab.tui.widgets.chart import Chart, Part, center, clip, message
 
 MOST_GROUPS = 12
 """More classes than this are shown by task of origin."""
+MOST_TASKS = 60
+"""Of more tasks than this the memory is drawn as strips of shades."""
 
 
 class Share(NamedTuple):
@@ -122,8 +124,13 @@ class Composition(Chart):
 
     def group(self) -> str:
         """What bars are divided by: many classes are shown by task."""
-        many = len(class_names(self.state)) > MOST_GROUPS
+        many = len(class_names(self.state)) > MOST_GROUPS and not self.is_strip
         return "task" if self.by == "task" or many else "class"
+
+    @property
+    def is_strip(self) -> bool:
+        """Whether there are too many tasks for colors: then shades say how much there is of each group."""
+        return n_tasks(self.state) > MOST_TASKS
 
     def draw(self, width: int, height: int) -> list[list[Part]]:
         colors = self.palette
@@ -133,6 +140,8 @@ class Composition(Chart):
             none = started is not None and started.capacity == 0
             return message("this run keeps no memory" if none else self.EMPTY, width, height, colors.muted)
         by_class = self.group() == "class"
+        if self.is_strip:
+            return self._shades(records, width, height, by_class=by_class)
         n = len(class_names(self.state)) if by_class else max(n_tasks(self.state), *(len(r.per_task) for r in records))
         n = min(n, 4000)
         names = class_names(self.state)[:n] if by_class else [f"T{i + 1}" for i in range(n)]
@@ -173,6 +182,45 @@ class Composition(Chart):
         rows = rows[: height - len(legend)]
         rows += [[("", style())]] * max(0, height - len(rows) - len(legend))
         return rows + legend
+
+    def _shades(self, records: Sequence[MemoryUpdated], width: int, height: int, *, by_class: bool) -> list[list[Part]]:
+        """A row for some moments of the run, evenly over it; a cell is a few classes or tasks of origin, shaded by how
+        many samples they have against the fullest cell of the row."""
+        colors, glyphs = self.palette, self.glyphs
+        n = len(class_names(self.state)) if by_class else n_tasks(self.state)
+        label = len(f"T{n_tasks(self.state)}") + 1
+        room = max(4, width - label - 6)
+        group = -(-n // room)
+        cells = -(-n // group)
+        wide = max(1, min(3, room // cells))
+        last = len(records) - 1
+        rows_free = max(1, height - 1)
+        chosen = (
+            range(len(records))
+            if last < rows_free
+            else sorted({round(k * last / max(1, rows_free - 1)) for k in range(rows_free)})
+        )
+        rows: list[list[Part]] = []
+        for i in chosen:
+            record = records[i]
+            amounts = np.add.reduceat(self._amounts(record, by_class, n), np.arange(0, n, group))
+            row: list[Part] = [(f"T{record.task + 1}".ljust(label), style(colors.muted))]
+            top = max(1, int(amounts.max()))
+            for value in amounts.tolist():
+                share = value / top
+                back = colors.warmth(share)
+                level = glyphs.levels[min(len(glyphs.levels) - 1, int(share * len(glyphs.levels)))] if value else " "
+                row.append((level * wide, style(mix(back, ink_on(back), 0.3), back) if value else style(colors.grid)))
+            row.append((f"{record.samples:>6}", style(colors.text, bold=i == last)))
+            rows.append(row)
+        what = (
+            ("class" if by_class else "task of origin")
+            if group == 1
+            else f"{group} {'classes' if by_class else 'tasks of origin'}"
+        )
+        notes = (f"a column: {what}; shades: against the most of a row", f"a column: {what}")
+        note = next((text for text in notes if len(text) <= width), notes[-1])
+        return [*rows, [(clip(note, width, glyphs), style(colors.muted))]]
 
     @staticmethod
     def _amounts(record: MemoryUpdated, by_class: bool, n: int) -> NDArray[np.int64]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import ClassVar
@@ -156,7 +157,8 @@ class LineChart(Chart):
         axis = self._axis()
         # first, for a title that is too long is cut at its end
         said = f"axis {axis.low} to {axis.high}: " if self.fitted and self._has_points() else ""
-        self.border_title = self.fitting(said + self.heading, said + self.heading.replace(" per task", ""))
+        short = re.sub(" per (task|test set|class)", "", self.heading)
+        self.border_title = self.fitting(said + self.heading, said + short)
         self.border_subtitle = self.fitting(*self._notes())
 
     def _notes(self) -> list[str]:

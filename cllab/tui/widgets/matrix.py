@@ -34,6 +34,7 @@ class AccuracyMatrix(Chart):
         self.focus_task: int | None = None
         self._r: Floats = np.zeros((0, 0))
         self._seen: Floats = np.zeros(0)
+        self._mean = ""
         # label width, cell width, columns a cell, first row, rows shown, lines a row, tasks a cell
         self._geometry = (0, 1, 1, 0, 0, 1, 1)
 
@@ -58,6 +59,12 @@ class AccuracyMatrix(Chart):
             return done - 1, self.focus_task if self.focus_task is not None else 0
         return min(self.cursor[0], done - 1), min(self.cursor[1], max(0, self._r.shape[1] - 1))
 
+    def look_at(self, task: int) -> None:
+        """Put the cursor on the row of `task`."""
+        if self._r.size:
+            self.cursor = (min(max(0, task), max(0, self._done - 1)), self._where()[1])
+            self.invalidate()
+
     def action_move(self, down: int, right: int) -> None:
         """Move the cursor by cells as they are drawn."""
         if not self._r.size:
@@ -75,7 +82,11 @@ class AccuracyMatrix(Chart):
         if not done:
             return message("the first row appears when the first task is learned", width, height, colors.muted)
         i, j = self._where()
-        sentence = self._sentence(i, j, width, 0 if height < 5 else 1 if height < 7 else 2 if height < 10 else 4)
+        most = 0 if height < 5 else 1 if height < 7 else 2 if height < 10 else 4
+        # hundreds of tasks against a few test sets: as many to a row as make them all fit
+        each = max(1, -(-tasks // max(1, height - most - 1))) if self.state.is_apart else 1
+        self._mean = f"; a row is the mean of {each} tasks" if each > 1 else ""
+        sentence = self._sentence(i, j, width, most)
         room = height - len(sentence) - 1
         label = len(f"T{tasks}") + 1
         cell, bins = 1, 1
@@ -87,7 +98,7 @@ class AccuracyMatrix(Chart):
         numbers = cell >= 3
         if not numbers:
             cell = cell if bins == 1 else 1
-        down = bins
+        down = max(each, bins) if not self.state.is_apart else each
         shown = max(1, min(room, -(-done // down)))
         first = min(max(0, i // down - shown + 1), max(0, -(-done // down) - shown))
         if self.cursor is None:
@@ -107,7 +118,7 @@ class AccuracyMatrix(Chart):
         """The cell in words, without the class names where they do not fit."""
         lines: list[str] = []
         for classes in (True, False):
-            lines = wrap(matrix_sentence(self.state, i, j, classes=classes), width) if most else []
+            lines = wrap(matrix_sentence(self.state, i, j, classes=classes) + self._mean, width) if most else []
             if len(lines) <= most:
                 break
         return (
@@ -146,6 +157,9 @@ class AccuracyMatrix(Chart):
             value = float(part[known].mean()) if known.any() else float("nan")
             row.append(self._cell(value, cell, numbers, marked=here and cursor[1] // bins == x, column=x * bins))
         value = self._seen[last] if last < len(self._seen) else float("nan")
+        if self._mean:
+            among = self._seen[y * down : last + 1]
+            value = float(among[np.isfinite(among)].mean()) if np.isfinite(among).any() else float("nan")
         tail = f"{100 * value:.0f}" if cell < 5 else f"{100 * value:.1f}"
         row.append(
             ((tail if np.isfinite(value) else "").rjust(cell + 1 if cell > 2 else 4), style(colors.text, bold=True))

@@ -51,7 +51,8 @@ class ScrubBar(Chart, can_focus=False):
         span = max(player.duration, 1e-9)
         line = [glyphs.hline] * w
         tasks = player.timeline.tasks
-        for i, t in enumerate(tasks):
+        # so many marks that they would be a wall are none
+        for i, t in enumerate(tasks if 3 * len(tasks) <= w else ()):
             at = min(w - 1, int(t / span * w))
             line[at] = glyphs.vline
             name = f"T{i + 1}"

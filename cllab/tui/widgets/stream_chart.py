@@ -9,6 +9,9 @@ from cllab.tui.theme import ink_on, style
 from cllab.tui.view import class_names, n_tasks
 from cllab.tui.widgets.chart import Chart, Part, clip, message
 
+MOST_ROWS = 60
+"""More tasks than this share rows."""
+
 
 class StreamChart(Chart):
     """A row per task that has begun, a column per class; a cell holds how many images of it the task brings."""
@@ -31,10 +34,14 @@ class StreamChart(Chart):
         if started is None or counts.ndim != 2 or not counts.size:
             return message("the stream is known when the run begins", width, height, colors.muted)
         names, n = class_names(self.state)[: counts.shape[1]], min(n_tasks(self.state), len(counts))
-        label = len(f"T{n}") + 1
+        each = max(1, -(-n // max(1, height - 1))) if n > MOST_ROWS else 1
+        label = len(f"T{n}") + 1 if each == 1 else 2 * len(f"T{n}") + 1
         cell = max(1, min(9, (width - label) // max(1, len(names))))
         shown = names[: max(1, (width - label) // cell)]
+        counts = np.add.reduceat(counts[:n], np.arange(0, n, each), axis=0)
         top = max(1.0, float(counts.max()))
+        firsts = range(0, n, each)
+        n = len(firsts)
         tall = max(1, min(3, (height - 1) // max(1, n)))
         head: list[Part] = [(" " * label, style())]
         head += [
@@ -43,8 +50,11 @@ class StreamChart(Chart):
         ]
         rows = [head]
         for task in range(n):
-            begun = task <= self.state.task
-            row: list[Part] = [(f"T{task + 1}".ljust(label), style(colors.text if begun else colors.muted))]
+            begun = firsts[task] <= self.state.task
+            name = (
+                f"T{task + 1}" if each == 1 else f"T{firsts[task] + 1}-{min(firsts[task] + each, len(started.counts))}"
+            )
+            row: list[Part] = [(name.ljust(label), style(colors.text if begun else colors.muted))]
             blank: list[Part] = [(" " * label, style())]
             for value in counts[task, : len(shown)]:
                 back = colors.warmth(value / top) if value and begun else None
