@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 import contextlib
+import functools
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import torch
-from torch import Tensor
 
 from cllab.data.augment.pipeline import Augment
 from cllab.data.base import Split
-from cllab.engine import checkpoint, saved, snapshot
+from cllab.engine import checkpoint, said, saved, snapshot
 from cllab.engine.base_stage import FITTING, BaseStage
 from cllab.engine.control import Control
 from cllab.engine.evaluation import Accuracies, Evaluator
@@ -21,7 +21,7 @@ from cllab.engine.forecast import Forecast
 from cllab.engine.latents import LatentStream
 from cllab.engine.loop import Loop
 from cllab.engine.networks import Networks
-from cllab.engine.parts import augmentation, build, device_name, open_dataset, pick_device, threads_for, versions
+from cllab.engine.parts import augmentation, build, open_dataset, pick_device, threads_for
 from cllab.engine.scores import Scores
 from cllab.errors import UsageError
 from cllab.learner.heads import Heads
@@ -208,42 +208,12 @@ class Session:
     # -- the walk
 
     def start(self) -> None:
-        """Announce the run, and measure the untrained model where forward transfer asks for it."""
-        config, stream = self.config, self.stream
+        """Announce the run."""
+        config = self.config
         self.loop.whole = False  # a run that is stopped in here begins again
         # for code that draws from torch's own generator (dropout, a user's method)
         torch.manual_seed(derive(config.seed, "global"))
-        self.emit(
-            ev.RunStarted(
-                run=self.run.id if self.run else "",
-                name=config.name,
-                seed=config.seed,
-                device=device_name(self.device),
-                method=config.method.name,
-                dataset=config.dataset.name,
-                scenario=config.scenario.name,
-                model=config.model.name,
-                memory=config.memory.name if self.capacity else "none",
-                capacity=self.capacity,
-                class_names=stream.class_names,
-                tasks=tuple(
-                    {
-                        "name": t.name,
-                        "classes": list(t.classes),
-                        "exposed": list(t.exposed),
-                        "n_train": len(t.train),
-                        "n_test": len(t.test),
-                    }
-                    for t in stream.tasks
-                ),
-                tests=tuple({"name": t.name, "classes": list(t.classes), "n": len(t.split)} for t in stream.apart),
-                counts=tuple(tuple(int(v) for v in row) for row in stream.counts.tolist()),
-                steps=tuple(self.forecast.steps(t) for t in stream.tasks),
-                passes=tuple(self.forecast.passes(t) for t in stream.tasks),
-                n_parameters=sum(p.numel() for p in self.learner.model.parameters()),
-                versions={**versions(), **self.networks.weights},
-            )
-        )
+        self.emit(said.started(self))
         if unused := config.memory.common["capacity"] - self.capacity:
             name = config.method.name
             self.emit(ev.Warned(message=f"memory.capacity = {unused} is not used: method '{name}' keeps no samples"))
@@ -373,7 +343,7 @@ class Session:
             written = snapshot.written(self.stream.n_tasks, memory.capacity, self.dataset.shape)
             name = f"after_task_{task.index + 1:02d}.npz" if self.run and task.index in written else ""
             if self.run and name:
-                snapshot.write(self.run.memory_folder / name, memory, self._pictures)
+                snapshot.write(self.run.memory_folder / name, memory, functools.partial(said.pictures, self))
             self.emit(
                 ev.MemoryUpdated(
                     task=task.index,
@@ -422,15 +392,6 @@ class Session:
         )
         return found
 
-    def _pictures(self, ids: Tensor, tasks: Tensor) -> Tensor:
-        """(N, C, H, W) uint8 images of the samples `ids` (N,) that came from `tasks` (N,): what latents are of."""
-        out = self.dataset.train.images.fetch(ids)
-        for task in self.images.tasks:
-            of_it = (tasks == task.index).nonzero().flatten()
-            if task.train.transform is not None and len(of_it):
-                out[of_it] = task.train.transform(out[of_it])
-        return out
-
     # -- result
 
     def metrics(self) -> dict[str, float]:
@@ -442,31 +403,7 @@ class Session:
 
     def result(self, status: str, reason: str = "") -> dict[str, Any]:
         """What `result.json` holds."""
-        memory = self.learner.memory
-        held = {**memory.bytes(), **self.method.stored()}
-        return {
-            "name": self.config.name,
-            "status": status,
-            "reason": reason,
-            "seed": self.config.seed,
-            "signature": self.config.signature,
-            "config": ev.plain(self.config.to_dict()),
-            **self.scores.result(self.stream.n_tasks, self.stream.n_tests),
-            **(
-                {"tests": [{"name": t.name, "n": len(t.split)} for t in self.stream.apart]} if self.stream.apart else {}
-            ),
-            "metrics": ev.plain(self.metrics()),
-            "per_class_accuracy": ev.plain(list(self.scores.per_class)),
-            "class_names": list(self.stream.class_names),
-            "stream": [list(point) for point in self.scores.curve],
-            "seconds": self.all_seconds(),
-            "memory": {"samples": len(memory), "bytes": sum(held.values()), "by_kind": held},
-            "device": device_name(self.device),
-            "n_parameters": sum(p.numel() for p in self.learner.model.parameters()),
-            "steps": self.learner.step,
-            "gradient_steps": self.learner.updates,
-            "versions": {**versions(), **self.networks.weights},
-        }
+        return said.result(self, status, reason)
 
     def all_seconds(self) -> dict[str, float]:
         """Wall seconds by kind of work, pauses left out, over all processes of the run."""

@@ -11,6 +11,7 @@ import torch
 
 from cllab.data import base
 from cllab.data.base import TensorImages
+from cllab.engine import said
 from cllab.engine.control import Control
 from cllab.engine.latents import Latents, LatentStream
 from cllab.engine.run import Session
@@ -177,7 +178,7 @@ def test_images_that_a_task_sees_its_own_way_have_latents_of_their_own() -> None
     assert not torch.equal(*(session.stream.tasks[t].test.fetch(slice(0, 30)) for t in (0, 1)))
     held = learner.memory.split()
     assert held.origin is not None
-    pictures = session._pictures(held.sample_ids(), held.origin)
+    pictures = said.pictures(session, held.sample_ids(), held.origin)
     assert torch.allclose(held.fetch(slice(None)), learner.model.front(learner.normalize(pictures)), atol=1e-5)
 
 

@@ -82,8 +82,12 @@ MUTANTS = [
         LATENTS,
         ("a base stage is not saved", "(self.loop.whole or inside_base)", "self.loop.whole"),
         ("nothing is offered", "task.train if known and piece.split is None else piece.split", "piece.split"),
-        ("pictures as they were stored", "out[of_it] = task.train.transform(out[of_it])", "pass"),
         ("latents are left out at resume", "self._take_latents(self.latents, again=True)", "pass"),
+    ),
+    *of(
+        "cllab/engine/said.py",
+        LATENTS,
+        ("pictures as they were stored", "out[of_it] = task.train.transform(out[of_it])", "pass"),
     ),
     *of(
         "cllab/memory/ring.py",
