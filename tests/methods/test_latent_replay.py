@@ -20,8 +20,11 @@ from cllab.methods._latent_replay import split_sizes
 from cllab.methods.base import Batch
 from cllab.models.heads.consolidated import Consolidated
 from cllab.record import events as ev
+from cllab.record.runs import RunStore
+from cllab.worker import train
 from tests.conftest import Record, toy
 from tests.engine.sessions import watch
+from tests.every.test_methods import _stopping_at
 from tests.memory.stores import make_learner, make_memory, split_of
 
 # -- mini-batches
@@ -502,3 +505,40 @@ def test_si_follows_the_loss_without_the_penalty_and_holds_where_it_arrived() ->
     terms = method.loss(batch)
     want = 3.0 * sum(float(w.sum()) * 0.01 for w in method.importance)
     assert terms["penalty"].item() == pytest.approx(want, rel=1e-3)
+
+
+# -- a process that is killed
+
+
+FRONT = {"layers": 2, "norm": True, "cut": "hidden1", "front": "frozen"}
+
+
+@pytest.mark.parametrize(
+    ("method", "model", "hold"),
+    [
+        ("latent-replay", {"renorm": True}, ""),
+        ("ar1", FRONT, "damping"),
+        ("ar1", {"renorm": True, "renorm_later": 0.01}, "penalty"),
+        ("cwr", FRONT, ""),
+    ],
+    ids=["latent-replay", "ar1 on latents", "ar1 renormalized", "cwr on latents"],
+)
+def test_killed_anywhere_with_a_full_memory_it_ends_with_the_same_numbers(
+    method: str, model: dict[str, Any], hold: str, store: RunStore
+) -> None:
+    own: dict[str, Any] = {} if method == "cwr" else {"head_rate": 5.0}
+    if hold:
+        own["hold"] = hold
+    tables = {"memory": {"capacity": 60}, "method": {"later_lr": 0.02, **own}, "model": model}
+    config = toy(method, scenario={"stream": "offline"}, **{**tables, "train": {"epochs": 2, "momentum": 0.9}})
+    whole, torn = store.create(config), store.create(config)
+    assert train(whole, signals=False) == 0
+    total = whole.result()["steps"]  # type: ignore[index]
+    for i, share in enumerate((0.1, 0.45, 0.7, 0.95)):
+        with _stopping_at(max(1, int(total * share))):
+            train(torn, resume=i > 0, signals=False)
+    assert train(torn, resume=True, signals=False) == 0
+    a, b = whole.result(), torn.result()
+    assert a is not None
+    assert b is not None
+    assert (a["accuracy_matrix"], a["memory"], a["steps"]) == (b["accuracy_matrix"], b["memory"], b["steps"])
