@@ -120,7 +120,11 @@ def run_line(line: str) -> RunConfig:
     return RunConfig.from_dict(base.given, load(), default_name=words[3]).override(sets)
 
 
-@pytest.mark.parametrize("path", shipped_paths()[:6] + shipped_paths()[-4:], ids=lambda p: p.stem)
+# of streams and latents that not every dataset and augmentation can have, these steps would be refused on the way
+FREE = [path for path in shipped_paths() if path.parent.name not in ("ar1-latent-replay", "latents")]
+
+
+@pytest.mark.parametrize("path", FREE[:6] + FREE[-4:], ids=lambda p: p.stem)
 def test_the_line_does_what_the_form_says(path: Path) -> None:
     chosen = read_start(path, shipped=True).draft(load())
     assert chosen.command() == f"cllab run --headless {path.stem}"
