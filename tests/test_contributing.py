@@ -11,7 +11,7 @@ import torch
 import cllab
 import cllab.memory
 from cllab.memory.base import Payload
-from cllab.settings import registry
+from cllab.settings import presets, registry
 from tests.memory.stores import make_learner, split_of
 
 ROOT = Path(__file__).parents[1]
@@ -43,7 +43,7 @@ def test_the_policy_is_found_described_and_works(tmp_path: Path, monkeypatch: py
     spec = registry.describe("memory", "first-seen", policy)
     assert spec.title == "First seen"
     assert spec.summary.startswith("The samples that came first")
-    memory = policy(policy.Config(), 12, Payload("images", (1, 4, 4)), torch.device("cpu"))
+    memory = policy(policy.Config(), 12, Payload("images", (1, 2, 2)), torch.device("cpu"))
     learner = make_learner(memory)
     for first in (0, 10, 20):
         memory.update(split_of(torch.arange(10) % 3, first=first), learner)
@@ -55,5 +55,14 @@ def test_every_file_and_command_that_it_names_is_there() -> None:
         assert (ROOT / link).is_file(), link
     for script in re.findall(r"python (tests/\S+\.py)", TEXT):
         assert (ROOT / script).is_file(), script
-    for name in re.findall(r"pytest -n 0 (\S+\.py)", TEXT):
-        assert (ROOT / name).is_file(), name
+    for name, word in re.findall(r"pytest -n 0 (\S+\.py) -k (\w+)", TEXT):
+        assert re.search(rf"^def test_\w*{word}", (ROOT / name).read_text(), re.MULTILINE), name
+
+
+def test_what_it_trains_can_be_trained() -> None:
+    commands = re.findall(r"^cllab run --headless (\S+)((?: --set \S+)+)", TEXT, re.MULTILINE)
+    assert len(commands) == 3
+    own = ROOT / "tests/sketches/der_plus_plus.py"
+    for preset, sets in commands:
+        asked = sets.replace("my_method.py", str(own)).replace("first-seen", "random").split(" --set ")[1:]
+        presets.load(preset).config.override(asked)

@@ -138,7 +138,9 @@ class RunConfig:
 
                 spec = describe_file(path)
                 catalog = catalog.with_components([spec])
-                tables["method"].setdefault("name", spec.name)
+                named = tables["method"].setdefault("name", spec.name)
+                if named != spec.name:
+                    raise UsageError(f"method.name = {shown(named)}, but the method in '{own_file}' is '{spec.name}'")
             elif "name" not in tables["method"]:
                 raise UsageError("method.name is missing, and its file is not run only to be looked at")
         weights = tables["model"].get("weights")
@@ -253,6 +255,8 @@ class RunConfig:
                 # another component: only the keys that every one of its kind has make sense for it
                 shared = {f.name for f in COMMON[table]}
                 data[table] = {k: v for k, v in data[table].items() if k in shared and k != "file"}
+            if key == "method.file" and data[table].get("file") != value:
+                data[table] = {}
             data[table][name] = value
         try:
             return RunConfig.from_dict(data, catalog, base=base, default_name=self.name)
