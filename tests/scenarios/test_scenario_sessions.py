@@ -13,6 +13,9 @@ import torch
 
 from cllab.data.base import Dataset
 from cllab.errors import CllabError, DataError, UsageError
+from cllab.io.output import Paper
+from cllab.report import explain
+from cllab.scenarios import picture
 from cllab.scenarios._units import (
     appearance,
     groups,
@@ -22,6 +25,7 @@ from cllab.scenarios._units import (
     nic_version_2,
 )
 from cllab.scenarios.base import Stream, Task
+from cllab.settings import catalog
 from tests.scenarios.scenario_toys import dataset as plain
 from tests.scenarios.scenario_toys import stream, used
 from tests.scenarios.sessions import N_TEST, N_TRAIN, TESTED, TRAINED, in_sessions, like_core50, paths
@@ -367,3 +371,38 @@ def test_a_stream_of_sessions_can_be_learned(small: Dataset) -> None:
     made = stream("nicv2", small, units=5)
     assert torch.equal(made.counts.sum(0), torch.full((50,), 6))
     assert made.seen(made.n_tasks - 1) == tuple(range(50))
+
+
+# -- the picture
+
+
+@pytest.mark.parametrize(
+    ("name", "settings"),
+    [("ni", {}), ("nc", {"first": 2}), ("nic", {}), ("nicv2", {}), ("nicv2", {"units": 5}), ("nicv2", {"order": 4})],
+)
+def test_the_picture_is_what_the_stream_does(name: str, settings: dict[str, Any]) -> None:
+    data = in_sessions(10, 8, 3)
+    made = stream(name, data, seed=7, **settings)
+    values = {f.name: f.default for f in catalog.load().get("scenario", name).fields} | settings
+    drawn = picture.shares(name, {**values, "seed": 7}, 10, 8)
+    assert drawn == pytest.approx(made.counts.numpy() / made.counts.sum(0).numpy())
+    assert picture.classes(name, values, 10, "toy", 7, 8) == list(made.class_order)
+    if made.n_tasks > 20:
+        lines = picture.draw(drawn, 100, max_rows=20, grouped=True).splitlines()
+        each = -(-made.n_tasks // 20)
+        assert lines[1].startswith(f"tasks 1-{each} ")
+        assert len([line for line in lines if line.startswith("task")]) == -(-made.n_tasks // each)
+        shares = [float(line.split()[-2]) for line in lines if line.startswith("task")]
+        assert sum(shares) == pytest.approx(100, abs=0.5), "every image is on a line"
+
+
+def test_there_is_no_picture_of_lists_or_of_data_without_sessions() -> None:
+    values = {f.name: f.default for f in catalog.load().get("scenario", "nicv2").fields}
+    with pytest.raises(UsageError, match="published file lists"):
+        picture.shares("nicv2", {**values, "lists": "somewhere"}, 10, 8)
+    paper = Paper(width=80, color=False, unicode=True)
+    told = explain.picture("nicv2", values, explain.Source("mnist"), catalog.load(), paper)
+    assert told == "'mnist' has no sessions, which scenario 'nicv2' needs"
+    assert "(mnist-nic, 10 classes, seed 1)" in explain.picture(
+        "nicv2", values, explain.Source("mnist-nic"), catalog.load(), paper
+    )
