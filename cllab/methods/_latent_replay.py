@@ -15,6 +15,7 @@ import torch
 from torch import Tensor, nn
 
 from cllab.data.augment._draw import deliver
+from cllab.data.base import Split
 from cllab.methods import _replay as rp
 from cllab.methods.base import Batch, Group, Learner, Method, Optim, Phase, Piece, Task, Work
 from cllab.settings.spec import param
@@ -54,6 +55,11 @@ class Rehearsal:
     tail: Literal["kept", "dropped"] = param(
         "kept", "What is left of a batch when it is cut into mini-batches", reference="dropped"
     )
+    first: Literal["plain", "padded"] = param(
+        "plain",
+        "The first batch: as it is, or with its first samples once more in front, up to full mini-batches",
+        reference="padded",
+    )
     order: Literal["drawn", "stored"] = param(
         "drawn",
         "Stored samples come in an order that is drawn, or as they lie, from the first in every epoch",
@@ -82,13 +88,21 @@ class LatentRehearsal(Method):
         yield Work(lambda: self._begin(task))
         yield Phase(
             "stream",
-            task.train,
+            self._padded(task, native),
             epochs=(self.config.first_epochs or None) if task.index == 0 else None,
             batch_size=native,
             drop_last=self.config.tail == "dropped",
             optim=self._optim(task.index),
         )
         yield from self.remember(task.train, optim=self._optim(task.index))
+
+    def _padded(self, task: Task, size: int) -> Split:
+        """The samples of `task`, the first one's with those in front that full mini-batches lack."""
+        n = len(task.train)
+        if task.index or self.config.first == "plain" or not n % size:
+            return task.train
+        positions = torch.arange(n, device=task.train.device)
+        return task.train.subset(torch.cat([positions[: size - n % size], positions]))
 
     def _optim(self, index: int) -> Optim:
         config, rate = self.config, self.config.later_lr if index else 0.0

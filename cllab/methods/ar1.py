@@ -92,9 +92,7 @@ class AR1(LatentRehearsal):
         _cwr.install(learner, learner.stream.n_classes)
         head = _cwr.head(learner)
         self.current = _cwr.counts(task.train, head.n_classes)
-        self.stored_of = torch.zeros_like(self.current)
-        if len(learner.memory):
-            self.stored_of = torch.bincount(learner.memory.split().labels, minlength=head.n_classes).float()
+        self.stored_of = learner.memory.counts("labels", head.n_classes).to(self.current)
         self.began, self.before_rows = learner.step, _cwr.begin(learner, self.current + self.stored_of > 0)
         held = self._held()
         self.start, self.path = [p.detach().clone() for p in held], imp.zeros(held)

@@ -4,7 +4,8 @@ Pellegrini et al., "Latent Replay for Real-Time Continual Learning", IROS 2020, 
 layer: what AR1* adds to it is consolidation. Of a mini-batch of B samples as many are the stream's as let one epoch
 pass once through batch and memory; the memory is updated after the batch. With `model.cut` and `model.front = "frozen"`
 latents are stored, without a front images (native rehearsal). Under `fidelity = "reference"` the tail of a batch is
-dropped, stored samples come as they lie, and weight decay acts on normalization layers too, as in the published code.
+dropped and the first batch padded, stored samples come as they lie, and weight decay acts on normalization layers too,
+as in the published code.
 """
 
 from __future__ import annotations

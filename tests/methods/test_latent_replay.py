@@ -124,6 +124,25 @@ def test_the_published_code_takes_stored_samples_as_they_lie() -> None:
     assert slices[14:] == slices[:14]
 
 
+def test_the_published_code_pads_the_first_batch_in_front() -> None:
+    """2,999 samples become 3,072: the first 73 come twice. Others are left as they are."""
+    made = session("latent-replay", fidelity="reference", train={"batch_size": 30}, scenario={"stream": "offline"})
+    method: Any = made.method
+    first, second = made.stream.tasks[:2]
+    n = len(first.train)
+    lacking = -n % 30
+    assert lacking > 0
+    padded = method._padded(first, 30)
+    ids = first.train.sample_ids()
+    assert torch.equal(padded.sample_ids(), torch.cat([ids[:lacking], ids]))
+    assert method._padded(second, 30) is second.train
+    batches = followed(made, 0)
+    assert {len(b.y) for b in batches} == {30}
+    assert sum(len(b.y) for b in batches) == n + lacking
+    assert session("latent-replay").method._padded(first, 30) is first.train  # type: ignore[attr-defined]
+    assert -2999 % 128 == 73
+
+
 def test_labels_stay_with_their_latents_under_shuffling() -> None:
     """Of a front that is frozen, latents are stored; each with the label of the image that it is of."""
     made = session("latent-replay", model={"layers": 2, "cut": "hidden1", "front": "frozen", "latents": "float32"})

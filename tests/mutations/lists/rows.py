@@ -22,6 +22,8 @@ MUTANTS = [
         ("momentum is lost", 'kept = index > 0 and config.momentum == "kept"', "kept = False"),
         ("later batches at the first rate", "self.config.later_lr if index else 0.0", "0.0"),
         ("the head as slow as the rest", "factor=config.head_rate", "factor=1.0"),
+        ("padded behind", "[positions[: size - n % size], positions]", "[positions, positions[: size - n % size]]"),
+        ("every batch is padded", 'if task.index or self.config.first == "plain"', 'if self.config.first == "plain"'),
         ("the tail is always dropped", 'drop_last=self.config.tail == "dropped"', "drop_last=True"),
     ),
     *of(
