@@ -5,10 +5,10 @@ from __future__ import annotations
 import errno
 import os
 import signal
-import subprocess
-import sys
+import time
 from dataclasses import replace
 from pathlib import Path
+from typing import TextIO
 
 import numpy as np
 import pytest
@@ -19,6 +19,7 @@ from cllab.data._decode import BadImageError, Rule, decode_all, decode_chunk, de
 from cllab.data.mnist import MNIST
 from cllab.data.where import dataset_status
 from cllab.errors import DataError
+from tests.forked import forked
 
 
 @pytest.fixture
@@ -155,29 +156,19 @@ def test_an_interrupted_start_leaves_nothing(
     assert cached(tmp_path) == []
 
 
-KILLED = """
-import sys, time
-from dataclasses import replace
-from cllab.data.mnist import MNIST
-MNIST.info = replace(MNIST.info, n_train=60, n_test=20)
-def wait(what, done, total):
-    print(done, flush=True)
-    time.sleep(60)
-MNIST.open(None, sys.argv[1], progress=wait)
-"""
-
-
 @pytest.mark.skipif(os.name != "posix", reason="kill -9 is POSIX")
 def test_what_a_killed_process_left_is_swept(tmp_path: Path, toy: Toy) -> None:
-    root = Path(__file__).parents[2]
-    environment = os.environ | {"PYTHONPATH": str(root), "OMP_NUM_THREADS": "1"}
-    worker = subprocess.Popen(
-        [sys.executable, "-c", KILLED, str(tmp_path / "data")], stdout=subprocess.PIPE, env=environment
-    )
-    assert worker.stdout is not None
-    assert worker.stdout.readline()
-    worker.send_signal(signal.SIGKILL)
-    worker.wait()
+    def read(out: TextIO) -> None:
+        def wait(what: str, done: int, total: int) -> None:
+            print(done, file=out)
+            time.sleep(60)
+
+        MNIST.open(None, tmp_path / "data", progress=wait)
+
+    child, said = forked(read)
+    assert said.readline().strip().isdigit()
+    os.kill(child, signal.SIGKILL)
+    os.waitpid(child, 0)
     assert [p.suffix for p in cached(tmp_path)] == [".part"]
     assert dataset_status("mnist", tmp_path / "data").cached is False
     data = MNIST.open(None, tmp_path / "data")

@@ -5,12 +5,11 @@ from __future__ import annotations
 import os
 import pickle
 import shutil
-import subprocess
-import sys
+import signal
 import time
 import types
 from pathlib import Path
-from typing import Any
+from typing import Any, TextIO
 
 import pytest
 import torch
@@ -19,6 +18,7 @@ from torch import nn
 from cllab.engine import checkpoint
 from cllab.engine.run import Session
 from cllab.errors import UsageError
+from cllab.io.files import write_error
 from cllab.methods.base import Method
 from cllab.models.base import Network
 from cllab.models.mlp import MLP
@@ -26,6 +26,7 @@ from cllab.record import events as ev
 from cllab.record.runs import Run, RunStore
 from cllab.worker import train
 from tests.conftest import toy
+from tests.forked import forked
 
 CPU = torch.device("cpu")
 SMALL: dict[str, Any] = {"scenario": {"tasks": 2}, "dataset": {"per_class": 20}}
@@ -320,26 +321,23 @@ def test_a_log_that_a_crash_has_shortened_is_cut_at_its_last_whole_line(store: R
 
 def test_a_disk_that_is_full_anywhere_in_a_checkpoint_is_said_in_one_line(tmp_path: Path) -> None:
     """A limit on the size of files is met as a full disk is: by a short write."""
+    resource = pytest.importorskip("resource", reason="limits on files are POSIX")
     path = tmp_path / "latest.pt"
     checkpoint.save(path, {"value": 1})
-    code = """
-import resource, signal, sys, torch
-from pathlib import Path
-from cllab.engine import checkpoint
-from cllab.io.files import write_error
-signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
-for room in (40_000, 3_000_000):
-    resource.setrlimit(resource.RLIMIT_FSIZE, (room, 3_000_000))
-    try:
-        checkpoint.save(
-            Path(sys.argv[1]), {"many": [torch.zeros(50) for _ in range(300)], "big": torch.zeros(2_000_000)}
-        )
-    except OSError as error:
-        print(error.errno, error.filename, write_error(error))
-"""
-    said = subprocess.run([sys.executable, "-c", code, str(path)], capture_output=True, text=True, check=True)
-    assert said.stdout.splitlines() == 2 * [f"27 {path} File too large: {path}"]
-    assert said.stderr == ""
+    many = {"many": [torch.zeros(50) for _ in range(300)], "big": torch.zeros(2_000_000)}
+
+    def save(out: TextIO) -> None:
+        signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+        for room in (40_000, 3_000_000):
+            resource.setrlimit(resource.RLIMIT_FSIZE, (room, 3_000_000))
+            try:
+                checkpoint.save(path, many)
+            except OSError as error:
+                print(error.errno, error.filename, write_error(error), file=out)
+
+    child, said = forked(save)
+    assert said.read().splitlines() == 2 * [f"27 {path} File too large: {path}"]
+    assert os.waitpid(child, 0)[1] == 0
     assert checkpoint.load(path, CPU)["value"] == 1
     assert [p.name for p in tmp_path.iterdir()] == ["latest.pt"]
 

@@ -301,7 +301,7 @@ def numbers(run: Run) -> dict[str, Any]:
 LONG: dict[str, Any] = {
     "scenario": {"tasks": 3},
     "memory": {"name": "reservoir", "capacity": 60},
-    "train": {"memory_epochs": 250, "checkpoint_seconds": 1, "augment": ["crop"]},
+    "train": {"memory_epochs": 160, "checkpoint_seconds": 1, "augment": ["crop"]},
     "evaluate": {"every": 100},
 }
 """A few seconds of training in a process: long enough to be hit."""
