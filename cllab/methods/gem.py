@@ -16,8 +16,8 @@ import torch
 from torch import Tensor, nn
 
 from cllab.errors import TrainingError
-from cllab.learner.heads import cross_entropy
 from cllab.methods import _replay as rp
+from cllab.methods._gradients import of_each
 from cllab.methods._qp import Array, dual
 from cllab.methods.base import Batch, Learner, Method, MethodInfo, Phase, Piece, Task, Work
 from cllab.settings.spec import param
@@ -114,35 +114,4 @@ class GEM(Method):
         if not self.past:  # their samples stay the same as long as the task lasts
             taken = [memory.take(memory.rows(k)) for k in range(len(memory.tasks) - 1)]
             self.past = [(learner.normalize(raw), y) for raw, y in taken if len(y)]
-        sizes = {len(y) for _, y in self.past}
-        if learner.device.type != "cpu" and len(sizes) == 1 and not rp.has_batch_norm(learner.model):
-            return stacked_gradients(learner, params, self.past)
-        rows = []
-        for x, y in self.past:
-            loss = cross_entropy(learner.heads, learner.model(x), y)
-            gradients = torch.autograd.grad(loss, params, allow_unused=True)
-            rows.append(torch.cat([flat(g, p) for g, p in zip(gradients, params, strict=True)]))
-        return torch.stack(rows)
-
-
-def flat(gradient: Tensor | None, like: Tensor) -> Tensor:
-    """(P,) a gradient, zeros where there is none."""
-    return torch.zeros_like(like).flatten() if gradient is None else gradient.flatten()
-
-
-def stacked_gradients(learner: Learner, params: list[nn.Parameter], past: list[tuple[Tensor, Tensor]]) -> Tensor:
-    """(t, P) as the one-by-one way, all tasks in one vectorized pass: a fraction of the calls on an accelerator.
-
-    For memories of equal size and networks without batch normalization.
-    """
-    model = learner.model
-    names = {id(p): name for name, p in model.named_parameters()}
-    weights = {names[id(p)]: p.detach() for p in params}
-    rest = {**{n: p.detach() for n, p in model.named_parameters() if n not in weights}, **dict(model.named_buffers())}
-
-    def loss(weights: dict[str, Tensor], x: Tensor, y: Tensor) -> Tensor:
-        return cross_entropy(learner.heads, torch.func.functional_call(model, (weights, rest), (x,)), y)
-
-    x, y = (torch.stack(column) for column in zip(*past, strict=True))
-    found = torch.func.vmap(torch.func.grad(loss), in_dims=(None, 0, 0))(weights, x, y)
-    return torch.cat([found[names[id(p)]].flatten(1) for p in params], dim=1)
+        return of_each(learner, params, self.past)

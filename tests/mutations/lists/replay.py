@@ -166,11 +166,6 @@ MUTANTS = [
             "step = own + torch.from_numpy(v).to(own) @ past",
             "step = own - torch.from_numpy(v).to(own) @ past",
         ),
-        (
-            "memory competes with all classes",
-            "loss = cross_entropy(learner.heads, learner.model(x), y)\n            gradients",
-            "loss = cross_entropy(None, learner.model(x), y)\n            gradients",
-        ),
         ("memories of the task before", "        self.past = []\n        rp.begin_task", "        rp.begin_task"),
         (
             "is not normalized",
@@ -178,6 +173,15 @@ MUTANTS = [
             "[(raw.float(), y) for raw, y in taken if len(y)]",
         ),
         ("in other phases too", 'if batch.phase != "stream" or memory.capacity == 0', "if memory.capacity == 0"),
+    ),
+    *of(
+        "cllab/methods/_gradients.py",
+        f"{PROJECTION} tests/methods/test_gem.py",
+        (
+            "memory competes with all classes",
+            "loss = cross_entropy(learner.heads, learner.model(x), y)\n        gradients",
+            "loss = cross_entropy(None, learner.model(x), y)\n        gradients",
+        ),
         (
             "vectorized: all classes compete",
             "return cross_entropy(learner.heads, torch.func",
