@@ -57,6 +57,20 @@ def planned(name: str, config: Mapping[str, Any], has: Table, seed: int) -> Task
     return nic_version_2(has, first, int(config["units"]), np.random.default_rng(derive(own, "scenario.units")))
 
 
+def count(name: str, config: Mapping[str, Any], n_classes: int, n_sessions: int) -> int:
+    """How many tasks `planned` makes where there is every class in every session."""
+    if name == "ni":
+        return n_sessions
+    parts = groups(n_classes, first_of(n_classes, int(config["first"])))
+    base = len(parts[0])
+    if name == "nc":
+        return len(parts)
+    if name == "nic":
+        half = max(1, math.ceil(base / 2))
+        return 1 + n_sessions * math.ceil((n_classes - base) / half) + (n_sessions - 1) * math.ceil(base / half)
+    return 1 + math.ceil((n_classes * n_sessions - base) / int(config["units"]))
+
+
 def order_of(order: int, seed: int) -> int:
     """Which order a stream is in: the one that is asked for, or for -1 that of the run's seed, the first for seed 1."""
     return order if order >= 0 else (seed - 1) % MOST_ORDERS

@@ -52,8 +52,15 @@ def work(config: RunConfig, catalog: Catalog) -> float | None:
         return None
     scenario = config.scenario.values
     tasks = max(1, int(scenario.get("tasks") or 5))
-    has_parts = catalog.get("scenario", config.scenario.name).facts.get("has_class_tasks", True)
-    if has_parts:
+    kind = catalog.get("scenario", config.scenario.name).facts
+    has_parts = kind.get("has_class_tasks", True)
+    if kind.get("needs_sessions"):
+        sessions = catalog.get("dataset", config.dataset.name).facts.get("sessions")
+        if not sessions or not n_classes:
+            return None
+        tasks = _tasks(config, n_classes, sessions)
+        total, tested = float(n_train), float(n_test * tasks)
+    elif has_parts:
         total = n_train * float(scenario.get("train_share") or 1.0)
         tested = n_test * (tasks + 1) / 2
     else:
@@ -77,6 +84,14 @@ def work(config: RunConfig, catalog: Catalog) -> float | None:
             share = config.base.classes / n_classes if config.base.classes and n_classes else 0.5
         learned += config.base.epochs * share * total
     return float(learned + EVALUATION * tested)
+
+
+def _tasks(config: RunConfig, n_classes: int, sessions: int) -> int:
+    """Tasks of a stream of sessions."""
+    # NumPy, which comes with it, is not loaded before someone asks
+    from cllab.scenarios import _units as units
+
+    return units.count(config.scenario.name, config.scenario.values, n_classes, sessions)
 
 
 def estimate(config: RunConfig, entries: Iterable[Entry], catalog: Catalog) -> Estimate:

@@ -194,7 +194,9 @@ def _facts(spec: ComponentSpec) -> list[tuple[str, str]]:
         say("boundaries", "the learner is told when a task ends" if facts.get("has_boundaries", True) else "none")
         say("task labels", "given at test time" if facts.get("has_task_labels") else "not given")
         own = facts.get("has_class_tasks", True)
-        say("classes", "every task has its own" if own else "all tasks share them")
+        shared = "come back in later tasks" if facts.get("needs_sessions") else "all tasks share them"
+        say("classes", "every task has its own" if own else shared)
+        say("needs", "samples that come in sessions" if facts.get("needs_sessions") else "")
     elif spec.kind == "memory":
         say("score", facts.get("score"))
         say("filled", "at the end of a task" if facts.get("per_task") else "at every step")

@@ -6,8 +6,10 @@ import dataclasses
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
+from PIL import Image
 
 from cllab.data import base
 from cllab.engine.control import Control
@@ -20,8 +22,10 @@ from cllab.report.export import contents, csv_tables, scalars
 from cllab.report.tables import run_markdown
 from cllab.scenarios.base import Stream
 from cllab.scenarios.disjoint import Disjoint
+from cllab.settings.config import RunConfig
 from cllab.worker import train
 from tests.conftest import Record, toy
+from tests.engine.test_checkpoint import torn_at, without_results
 
 TINY: dict[str, Any] = {"dataset": {"per_class": 30}}
 
@@ -143,3 +147,37 @@ def test_a_log_that_does_not_say_how_large_its_test_sets_are_gives_no_metric(
     assert log.count('"n":') == 2
     run.events_path.write_text("\n".join(x for x in log.replace('"n":', '"m":').splitlines() if "RunEnded" not in x))
     assert dict(read(run).metrics) == {}
+
+
+def test_a_killed_run_of_a_session_stream_goes_on_to_the_same_numbers(store: RunStore, tmp_path: Path) -> None:
+    """Folders of images, classes and sessions that come back, a run killed in the middle of one of its 15 tasks."""
+    draw = np.random.default_rng(0)
+    for c, s, i in np.ndindex(4, 5, 12):
+        pixels = draw.integers(0, 120, (8, 8, 3), dtype=np.uint8)
+        pixels[2 * c : 2 * c + 2] += np.uint8(90 + 5 * s)
+        path = tmp_path / "data" / f"class {c}" / f"s{s + 1}" / f"{i}.png"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        Image.fromarray(pixels).save(path)
+    config = RunConfig.from_dict(
+        {
+            "device": "cpu",
+            "dataset": {"name": "session-folder", "root": str(tmp_path / "data"), "size": 8},
+            "scenario": {"name": "nicv2", "first": 2, "tests": "classes"},
+            "model": {"name": "mlp", "width": 32, "layers": 1},
+            "memory": {"name": "reservoir", "capacity": 40},
+            "method": {"name": "er"},
+            "train": {"batch_size": 8, "epochs": 4, "lr": 0.05},
+        }
+    )
+    whole, run = store.create(config), store.create(config)
+    assert train(whole, signals=False) == 0
+    torn_at(run, 40)
+    assert run.status().state == "lost"
+    assert train(run, resume=True, signals=False) == 0
+    assert without_results(run) == without_results(whole)
+    result = run.result()
+    assert result is not None
+    # four classes in four training sessions, two units of which come first
+    assert [len(row) for row in result["accuracy_matrix"]] == [4] * 15
+    assert [test["n"] for test in result["tests"]] == [12] * 4
+    assert result["metrics"]["test_accuracy"] > 0.6

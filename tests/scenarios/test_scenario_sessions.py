@@ -17,12 +17,15 @@ from cllab.io.output import Paper
 from cllab.report import explain
 from cllab.scenarios import picture
 from cllab.scenarios._units import (
+    SCENARIOS,
     appearance,
+    count,
     groups,
     new_classes,
     new_instances,
     new_instances_and_classes,
     nic_version_2,
+    planned,
 )
 from cllab.scenarios.base import Stream, Task
 from cllab.settings import catalog
@@ -406,3 +409,11 @@ def test_there_is_no_picture_of_lists_or_of_data_without_sessions() -> None:
     assert "(mnist-nic, 10 classes, seed 1)" in explain.picture(
         "nicv2", values, explain.Source("mnist-nic"), catalog.load(), paper
     )
+
+
+@pytest.mark.parametrize("shape", [(50, 8), (10, 8), (20, 5), (7, 3), (1, 2)])
+def test_tasks_are_counted_without_being_planned(shape: tuple[int, int]) -> None:
+    for name in SCENARIOS:
+        for given in ({}, {"first": 2}, {"first": 3, "units": 4}):
+            values = {f.name: f.default for f in catalog.load().get("scenario", name).fields} | {"first": 0} | given
+            assert count(name, values, *shape) == len(planned(name, values, np.ones(shape, bool), 3)), (name, given)

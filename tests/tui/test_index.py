@@ -16,7 +16,7 @@ from cllab.record.runs import Run, RunStore
 from cllab.settings.catalog import load
 from cllab.settings.config import RunConfig
 from cllab.tui.draft import Draft
-from cllab.tui.estimates import Estimate, duration, estimate, work
+from cllab.tui.estimates import EVALUATION, Estimate, duration, estimate, work
 from cllab.tui.index import Entry, RunIndex, age, read_entry
 from cllab.tui.rows import note_for
 from cllab.tui.widgets.setup_foot import expectation
@@ -391,3 +391,11 @@ def test_steps_count_in_place_of_epochs_in_what_a_run_may_take() -> None:
     # five tasks of 12,000 images: 120 steps a task are one epoch
     assert of(steps=120) == of(epochs=1)
     assert of(steps=240) - of(steps=120) == 60_000
+
+
+def test_the_work_of_a_session_stream_is_its_images_and_a_test_set_a_task() -> None:
+    asked = {"dataset": {"name": "mnist-nic"}, "scenario": {"name": "nicv2"}, "train": {"epochs": 4}}
+    made = RunConfig.from_dict({**asked, "model": {"name": "mlp"}, "method": {"name": "finetune"}})
+    assert work(made, load()) == pytest.approx(4 * 24_000 + EVALUATION * 79 * 3_000)
+    unknown = RunConfig.from_dict({**asked, "dataset": {"name": "session-folder"}, "method": {"name": "finetune"}})
+    assert work(unknown, load()) is None
