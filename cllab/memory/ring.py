@@ -102,6 +102,8 @@ class Ring(Memory):
         end = len(new)
         for name in ("held", "replay"):
             start = max(0, end - self.blocks[name][-1].size)
+            if start == end:
+                continue
             part = torch.arange(start, end, device=self.device)
             more = {column: values[part] for column, values in new.columns.items()}
             self.write(new.fetch(part), new.labels[part], new.sample_ids()[part], learner, part=name, columns=more)
