@@ -160,9 +160,13 @@ def test_any_task_is_reached_by_its_number(many: Run) -> None:
         await press(pilot, "number_sign", "1", "0", "0", "enter")
         assert "[T100]" in shown(app)
         assert "of 391 tasks the memory is written after 14, the nearest T91" in " ".join(shown(app).split())
+        assert "/300" not in shown(app), "no place among samples that are not there"
         await press(pilot, "number_sign", "9", "1", "enter")
         assert "[T91]" in shown(app)
         assert "the memory is written" not in shown(app)
+        await press(pilot, "d")
+        assert "300 entered since T61" in shown(app), "not since the beginning, nor since T90, which was not written"
+        await press(pilot, "d")
         await press(pilot, "number_sign", "escape")
         assert "[T91]" in shown(app)
 

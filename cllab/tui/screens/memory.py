@@ -68,6 +68,7 @@ class MemoryScreen(Replayable):
         self._folder = ""
         self._now: Snapshot | None = None
         self._before: Snapshot | None = None
+        self._since = "the task before"
         self._inks: list[RGB] = []
 
     def compose(self) -> ComposeResult:
@@ -127,7 +128,11 @@ class MemoryScreen(Replayable):
             return
         self._shown = key
         self._now = self._read(record.snapshot) if record else None
-        earlier = records[index - 1] if index > 0 else None
+        # of hundreds of tasks the memory is written after some: what changed did so since the one before that was
+        earlier = next((r for r in reversed(records[: max(0, index)]) if r.snapshot), None)
+        self._since = "the task before"
+        if earlier is not None and earlier is not records[index - 1]:
+            self._since = f"T{earlier.task + 1}"
         self._before = self._read(earlier.snapshot) if earlier else None
         self.query_one(MemoryBar).show([r.task for r in records], index, record, state)
         self._draw_amounts(record)
@@ -237,7 +242,7 @@ class MemoryScreen(Replayable):
         if self.only_changes:
             entered = [i for i in order if fresh[i]]
             left = [int(i) for i in np.flatnonzero(gone)]
-            since = "the beginning" if self._before is None else "the task before"
+            since = "the beginning" if self._before is None else self._since
             sections = [Section(f"{len(entered)} entered since {since}", [self._item(now, i, "new") for i in entered])]
             if self._before is not None:
                 before = self._before

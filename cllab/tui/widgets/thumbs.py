@@ -135,6 +135,7 @@ class ThumbGrid(Chart):
     def draw(self, width: int, height: int) -> list[list[Part]]:
         colors = self.palette
         if not self.sections or not any(len(s.items) for s in self.sections):
+            self.border_subtitle = ""
             text = self.sections[0].title if self.sections and self.sections[0].title else self.empty
             return message(text, width, height, colors.muted)
         plan = self._plan(width)
