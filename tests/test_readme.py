@@ -53,7 +53,9 @@ def test_every_shipped_preset_can_be_read_and_every_built_in_component_is_listed
             assert f"`{component.name}`" in TEXT, component.name
 
 
-@pytest.mark.parametrize("name", ["rm-mnist", "rm-mnist-switches", "bcl-mnist", "split-mnist", "cifar100-nic79"])
+@pytest.mark.parametrize(
+    "name", ["rm-mnist", "rm-mnist-switches", "bcl-mnist", "split-mnist", "cifar100-nic79", "latents-mnist"]
+)
 def test_a_table_has_the_rows_and_columns_of_its_plan(name: str) -> None:
     found = re.search(rf"<!-- table {name} -->\n(.*?)\n<!-- /table {name} -->", TEXT, re.DOTALL)
     assert found is not None
