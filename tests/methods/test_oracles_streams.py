@@ -23,7 +23,7 @@ CPU = torch.device("cpu")
 def planned(n: int, n_memory: int, replay: Any, size: int, *, drop_last: bool = True, seed: int = 0) -> list[Any]:
     """The batches of an epoch, each (of the stream, of the memory), as numbers in their own split."""
     order, other = (torch.Generator().manual_seed(seed + k) for k in (0, 100))
-    found = make.plan(n, n_memory, replay, size, drop_last, order, other, CPU)
+    found = make.plan(n, n_memory, replay, size, drop_last, (order, other), CPU)
     batches, start = [], 0
     for cut, n_stream in zip(found.cuts, found.from_stream, strict=True):
         part = found.flat[start:cut].tolist()

@@ -222,20 +222,19 @@ def test_the_signature_groups_the_seeds_of_one_experiment() -> None:
         assert config.override([change]).signature != config.signature, change
 
 
-def test_a_method_file_takes_the_place_of_the_presets_method(tmp_path: Path) -> None:
-    own = tmp_path / "my_idea.py"
-    own.write_text((Path(__file__).parents[1] / "my_method.py").read_text())
+def test_a_method_file_takes_the_place_of_the_presets_method() -> None:
+    own = Path(__file__).parents[1] / "my_method.py"  # known to others: to describe a file takes a process
     plain = RunConfig.from_dict(
         {"dataset": {"name": "blobs"}, "method": {"name": "rm", "memory_batch": "half"}, "memory": {"capacity": 40}}
     )
     config = plain.override([f"method.file={own}", "method.pull=0.5"])
-    assert config.method.name == "my-idea"
+    assert config.method.name == "my-method"
     assert config.method.common["file"] == str(own.resolve())
     assert config.method.values["pull"] == 0.5
     assert "memory_batch" not in config.method.values
     assert config.capacity == 40
     assert config.override(["method=er"]).method.common["file"] == ""
-    with pytest.raises(UsageError, match=r"method\.name = 'rm', but the method in '.*my_idea\.py' is 'my-idea'"):
+    with pytest.raises(UsageError, match=r"method\.name = 'rm', but the method in '.*my_method\.py' is 'my-method'"):
         RunConfig.from_dict({**plain.given, "method": {"name": "rm", "file": str(own)}})
 
 
