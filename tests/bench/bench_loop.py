@@ -225,4 +225,6 @@ def main() -> None:
 
 
 if __name__ == "__main__":
+    if {"-h", "--help"} & {*sys.argv}:
+        raise SystemExit(__doc__)
     main()

@@ -287,4 +287,6 @@ def main() -> int:
 
 
 if __name__ == "__main__":
+    if {"-h", "--help"} & {*sys.argv}:
+        raise SystemExit(__doc__)
     sys.exit(main())
