@@ -8,7 +8,7 @@ import time
 from cllab.engine.run import Session
 from cllab.worker import main
 
-SECONDS = 0.15
+SECONDS = 0.05
 
 
 def _is_old(session: Session) -> bool:

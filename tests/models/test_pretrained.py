@@ -99,6 +99,21 @@ def test_efficientnet_takes_the_packages_weights_strictly() -> None:
     assert name == f"imagenet sha256:{hashlib.sha256(path.read_bytes()).hexdigest()}"
 
 
+def test_efficientnet_bounds_what_it_expands_at_six() -> None:
+    """ReLU6 behind the expansion and the depth-wise convolution: kernels 1,000 times as large move nothing further."""
+    block = backbone("efficientnet-lite0", (3, 32, 32)).parts["block3"].eval()
+    seen: list[torch.Tensor] = []
+    block.depthwise_conv.register_forward_pre_hook(lambda _module, given: seen.append(given[0]))  # type: ignore[operator, union-attr]
+    block.project_conv.register_forward_pre_hook(lambda _module, given: seen.append(given[0]))  # type: ignore[operator, union-attr]
+    for conv in (block.expand_conv, block.depthwise_conv):
+        conv.weight.data.mul_(1000)  # type: ignore[operator, union-attr]
+    block(1000 * torch.rand(2, 24, 8, 8, generator=torch.Generator().manual_seed(0)))
+    assert len(seen) == 2
+    for inside in seen:
+        assert inside.min() == 0
+        assert inside.max() == 6
+
+
 def accuracy(classes: int, train: int, test: int) -> float:
     """Cosine to the class means of pooled, centered features, on the first images of the first classes."""
     config = RunConfig.from_dict(
