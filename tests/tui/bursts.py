@@ -151,6 +151,8 @@ class Bursts:
                 self._news()
             if self.random.random() < 0.2:
                 self._size(self.random.choice(SIZES[:3]))
+        if field.type == "integer":  # it takes nothing else
+            text = "".join(c for c in text if c in string.digits)
         return field, before[:start] + text + before[end:]
 
     def _size(self, size: tuple[int, int]) -> None:

@@ -758,3 +758,24 @@ def test_what_comes_before_the_first_task_has_a_bar_of_its_own() -> None:
     header.show(state.apply(taken), name="er-latents")
     assert "latents of stage3" in gallery(header, ((140, 2),))
     assert "base stage" in gallery(header, ((50, 2),))
+
+
+def test_an_axis_is_fitted_to_lines_that_are_no_tasks() -> None:
+    """Test sets and classes have no task that they were learned in: all of their points count."""
+    y = np.array([[0.2, 0.5, np.nan], [0.3, 0.6, 0.55]])
+    x, mean = np.array([1.0, 2.0]), np.array([0.35, 0.48])
+    curves = replace(
+        accuracy_curves(state_of("five")),
+        x=x,
+        y=y,
+        mean=mean,
+        names=("a", "b", "c"),
+        bounds=np.array([0.0, 1.0]),
+        end=2.0,
+    )
+    chart = LineChart(title="accuracy per test set %", empty="nothing")
+    chart.show(curves, fitted=True)
+    text(chart, 80, 20)
+    axis = chart._axis()
+    assert axis.low <= 20
+    assert 60 <= axis.high < 100

@@ -218,7 +218,7 @@ class LineChart(Chart):
         curves, tasks = self.curves, self._drawn()
         # a hair, for steps may be counted otherwise than they were planned
         since = np.array([curves.bounds[min(t + 1, len(curves.bounds) - 1)] for t in tasks]) - 1e-6 * curves.end
-        rows = curves.x[:, None] >= (0.0 if curves.names else since[None, :])
+        rows = curves.x[:, None] >= (np.zeros_like(since) if curves.names else since)[None, :]
         first = curves.x >= curves.bounds[min(1, len(curves.bounds) - 1)] - 1e-6 * curves.end
         return np.concatenate([curves.y[:, tasks][rows], curves.mean[first]])
 
