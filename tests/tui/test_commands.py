@@ -5,7 +5,10 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from textual.command import CommandPalette
+import pytest
+from textual.command import CommandList, CommandPalette
+from textual.geometry import Region
+from textual.widgets.option_list import Option
 
 from cllab.tui.app import CllabApp
 from cllab.tui.commands import LabCommands
@@ -96,3 +99,24 @@ def test_settings_show_at_once_and_are_kept(tmp_path: Path) -> None:
     tell(app, story)
     again = Settings.load()
     assert (again.theme, again.rate) == (app.theme, 3.0)
+
+
+def test_a_page_of_a_list_of_commands_that_is_not_laid_out_is_none(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Keys typed ahead of the palette's first picture: the framework would look for lines that it has not made."""
+
+    app = app_of(tmp_path)
+
+    async def story(pilot: Any) -> None:
+        await until(pilot, lambda: isinstance(app.screen, SetupScreen))
+        app.action_command_palette()
+        await until(pilot, lambda: isinstance(app.screen, CommandPalette))
+        found = app.screen.query_one(CommandList)
+        found.add_options([Option("one"), Option("two")])
+        found._line_cache.clear()
+        monkeypatch.setattr(CommandList, "scrollable_content_region", Region())  # as before its first layout
+        for action in ("page_up", "page_down"):
+            app.screen._action_command_list(action)  # type: ignore[attr-defined]
+
+    tell(app, story)

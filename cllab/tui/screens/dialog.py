@@ -9,7 +9,7 @@ from typing import Any, Generic, TypeVar
 from textual import on
 from textual.app import ComposeResult
 from textual.await_complete import AwaitComplete
-from textual.command import CommandPalette
+from textual.command import CommandList, CommandPalette
 from textual.containers import Vertical
 from textual.events import ScreenResume
 from textual.screen import ModalScreen
@@ -125,3 +125,8 @@ class Palette(CommandPalette):
         """Close with `result`, once."""
         stack = self.app.screen_stack
         return super().dismiss(result) if stack and stack[-1] is self else AwaitComplete()
+
+    def _action_command_list(self, action: str) -> None:
+        """Hand a key on to the list, but no page of one that has no room yet: the framework would look up its lines."""
+        if not action.startswith("page") or self.query_one(CommandList).scrollable_content_region:
+            super()._action_command_list(action)
